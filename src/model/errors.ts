@@ -1,0 +1,198 @@
+import type { State } from "./state.ts";
+
+/**
+ * Every reason an operator can meet, what it means and what to do next. `state` is what a host shows
+ * for it; `retry` says whether trying again without a change elsewhere can help. docs/errors.md is
+ * generated from this table.
+ */
+export const REASONS = {
+  // The host was not reached.
+  NameResolutionFailed: host(
+    "Unreachable",
+    "The host's name has no address.",
+    "Check the name in the inventory and the DNS of the controller.",
+  ),
+  ConnectTimeout: host(
+    "Unreachable",
+    "No answer on the ssh port within ssh.connectTimeout.",
+    "Check that the host is up and that no firewall is between.",
+  ),
+  ConnectRefused: host(
+    "Unreachable",
+    "Nothing listens on the ssh port.",
+    "Start sshd on the host, or correct the port.",
+  ),
+  NetworkUnreachable: host(
+    "Unreachable",
+    "There is no route to the host.",
+    "Check the routes from the controller to the host.",
+  ),
+  ConnectionLost: host(
+    "Unreachable",
+    "The connection ended before the work did.",
+    "Nothing to do if the host restarted; else look at sshd's log there.",
+  ),
+  // The host was reached and it did not work.
+  AuthFailed: host(
+    "Failed",
+    "The host refused the key.",
+    "Put the public key into authorized_keys of ssh.user, or correct the Secret's `identity`.",
+  ),
+  HostKeyMismatch: host(
+    "Failed",
+    "The host shows another key than known_hosts says.",
+    "If the host was rebuilt, replace its line in known_hosts; if not, find out who answers there.",
+  ),
+  HostKeyUnknown: host(
+    "Failed",
+    "known_hosts has no key for the host and ssh.hostKeys is strict.",
+    "Add the host's key to known_hosts, or set ssh.hostKeys to accept-new.",
+  ),
+  SyncTimeout: host(
+    "Failed",
+    "The sync did not end within sync.timeout.",
+    "Look at the host's load, disk and network; raise sync.timeout if it is only slow.",
+  ),
+  PermissionDenied: host("Failed", "The remote user may not write there.", "Use a user that may, or ssh.sudo."),
+  SudoDenied: host(
+    "Failed",
+    "sudo -n refused to run rsync.",
+    "Allow `NOPASSWD: /usr/bin/rsync` for ssh.user in sudoers.",
+  ),
+  NoSpace: host("Failed", "The host's disk or its inodes are full.", "Free some space on the host."),
+  ReadOnly: host(
+    "Failed",
+    "The file system or the file on the host cannot be changed.",
+    "Look for a read-only mount or an immutable attribute (lsattr).",
+  ),
+  RsyncMissing: host("Failed", "rsync is not installed on the host.", "Install rsync on the host."),
+  ProtocolError: host(
+    "Failed",
+    "The host's answer was not rsync's.",
+    "Log in by hand: a login script that prints something (.bashrc) is the usual cause.",
+  ),
+  PartialTransfer: host(
+    "Failed",
+    "Some files were not transferred.",
+    "The message names the first one; mend it on the host.",
+  ),
+  TargetIsFolder: host(
+    "Failed",
+    "A folder with files that are not fssync's stands where a file must go.",
+    "Move the folder away on the host, or the file in Git.",
+  ),
+  InvalidOwner: host(
+    "Failed",
+    "The owner or group of a file does not exist on the host.",
+    "Create it on the host, or correct .gitattributes.",
+  ),
+  RsyncFailed: host("Failed", "rsync failed for a reason without a name of its own.", "The message is rsync's own."),
+  // Held on purpose: nothing is sent until something changes.
+  PathConflict: held(
+    "Conflict",
+    "Two apps claim one path on one host.",
+    "Remove the file from one of the apps, or the host from one of them.",
+  ),
+  PruneLimitExceeded: held(
+    "Failed",
+    "The change deletes more than sync.maxDeletePercent of the app's files.",
+    "If it is meant: `fssync sync --allow-prune <app>`; if not, restore the files in Git.",
+  ),
+  UnsupportedFile: held(
+    "Failed",
+    "The app holds something that is no plain file or symlink (a submodule).",
+    "Remove it from the app.",
+  ),
+  LfsPointer: held("Failed", "A file is a Git LFS pointer, not its content.", "Store the file itself in Git."),
+  InvalidAttributes: held(
+    "Failed",
+    "owner, group or mode in .gitattributes is not valid.",
+    "Correct the line in .gitattributes.",
+  ),
+  InvalidPath: held("Failed", "A path cannot be laid on a host.", "Rename it in Git."),
+  // On the controller.
+  ControllerNoSpace: local("The controller's own disk is full.", "Free some space under --data-dir."),
+  ControllerExhausted: local(
+    "The controller has no file handles, processes or memory left.",
+    "Raise its limits (ulimit -n, -u) or lower sync.concurrency.",
+  ),
+  SourceUnavailable: local(
+    "A file could not be read from the Git mirror.",
+    "fssync mends its mirror by itself; see the git errors before.",
+  ),
+  SecretInvalid: local("A Secret or one of its keys is missing.", "Create the file that the message names."),
+  Interrupted: local("fssync was told to stop.", "Nothing: it goes on after the restart."),
+  Internal: local("A mistake in fssync.", "Report it with the log."),
+  // Git.
+  FetchFailed: local(
+    "The Git remote could not be read.",
+    "Check the URL, the credentials and the network; the last good revision stays in force.",
+  ),
+  BranchMissing: local(
+    "The branch is not on the remote.",
+    "Restore it, or correct git.branch; the last good revision stays in force.",
+  ),
+  EmptyTree: local("The commit holds no app at all.", "Restore the tree; the last good revision stays in force."),
+  MirrorCorrupt: local("The local mirror is damaged.", "fssync clones it again by itself."),
+  // Inventory.
+  InventoryFailed: local(
+    "The CMDB could not be read.",
+    "Check the URL and the CMDB; the last good answer stays in force.",
+  ),
+  InventorySuspicious: local(
+    "The CMDB's answer lost more hosts than inventory.maxShrinkPercent allows.",
+    "If it is meant, raise maxShrinkPercent for a while; the last good answer stays in force.",
+  ),
+  InvalidHost: local("A host in the inventory is not valid.", "Correct it in the CMDB; its siblings go on."),
+  // Start.
+  InvalidSpec: local("The configuration is not valid.", "Correct the key that the message names."),
+  DataDirInUse: local("Another fssync works on the same data dir.", "End that process, or use another --data-dir."),
+  StoreCorrupt: local("The status store is damaged.", "It was set aside; every host is synced anew."),
+} as const satisfies Record<string, ReasonInfo>;
+
+export type Reason = keyof typeof REASONS;
+
+export interface ReasonInfo {
+  readonly state: Extract<State, "Failed" | "Unreachable" | "Conflict">;
+  readonly retry: boolean;
+  readonly meaning: string;
+  readonly next: string;
+}
+
+/** An error that an operator may see. `message` says what was tried, on what, and why it failed. */
+export class FssyncError extends Error {
+  readonly reason: Reason;
+
+  constructor(reason: Reason, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "FssyncError";
+    this.reason = reason;
+  }
+
+  get info(): ReasonInfo {
+    return REASONS[this.reason];
+  }
+}
+
+/** Any thrown value as an error with a reason; what is not ours becomes `fallback`. */
+export function asFssyncError(error: unknown, fallback: Reason = "Internal"): FssyncError {
+  if (error instanceof FssyncError) return error;
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  const message = error instanceof Error ? error.message : String(error);
+  if (code === "ENOSPC" || code === "EDQUOT") return new FssyncError("ControllerNoSpace", message, { cause: error });
+  if (code === "EMFILE" || code === "ENFILE" || code === "EAGAIN" || code === "ENOMEM")
+    return new FssyncError("ControllerExhausted", message, { cause: error });
+  return new FssyncError(fallback, message, { cause: error });
+}
+
+function host(state: "Failed" | "Unreachable", meaning: string, next: string) {
+  return { state, retry: true, meaning, next } as const;
+}
+
+function held(state: "Failed" | "Conflict", meaning: string, next: string) {
+  return { state, retry: false, meaning, next } as const;
+}
+
+function local(meaning: string, next: string) {
+  return { state: "Failed", retry: true, meaning, next } as const;
+}

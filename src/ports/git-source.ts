@@ -1,0 +1,43 @@
+import type { AppKey } from "../model/app.ts";
+import type { DesiredApp, Digest, Manifest, Refusal } from "../model/manifest.ts";
+import type { Revision } from "../model/revision.ts";
+
+/** Desired state: one branch of one repo. All errors thrown are `FssyncError`. */
+export interface GitSource extends AsyncDisposable {
+  /**
+   * Asks the remote for the branch (one ls-remote round trip) and fetches only when it moved.
+   * Returns the newest commit now in the mirror. Throws FetchFailed, BranchMissing, SecretInvalid,
+   * ControllerNoSpace; a damaged mirror is cloned again aside and swapped.
+   */
+  poll(signal: AbortSignal): Promise<string>;
+  /** The newest commit fetched in this or an earlier run; null when there is none. Asks nobody. */
+  head(): Promise<string | null>;
+  /** Every app at one commit. Throws EmptyTree when there is none. */
+  discover(commit: string): Promise<Discovery>;
+  /** One app as it was at an earlier commit; null when the commit, or the app in it, is not there any more. */
+  appAt(app: AppKey, commit: string): Promise<BaseApp | null>;
+  /** Folder in which `<tree id>/<path>` lies for every snapshot. */
+  readonly snapshotRoot: string;
+  /**
+   * Makes sure that the snapshots of these trees lie in `snapshotRoot`. They stay until `collect`
+   * is told that nobody needs them. Throws LfsPointer, SourceUnavailable, ControllerNoSpace.
+   */
+  materialize(trees: Iterable<string>): Promise<void>;
+  /** Keeps the objects of these commits through any force-push and `git gc`. */
+  pin(commits: Iterable<string>): Promise<void>;
+  /** Removes the snapshots and pins that are not listed. */
+  collect(keep: { trees: ReadonlySet<string>; commits: ReadonlySet<string> }): Promise<void>;
+}
+
+export interface Discovery {
+  readonly commit: string;
+  readonly revision: Revision;
+  readonly apps: ReadonlyMap<AppKey, DesiredApp>;
+  /** What is in the tree but belongs to no app, or is refused; for `validate` and the log. */
+  readonly warnings: readonly (Refusal & { readonly path: string })[];
+}
+
+export interface BaseApp {
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+}

@@ -36,6 +36,8 @@ export interface DesiredApp extends AppId {
   readonly manifest: Manifest;
   /** Set when the app cannot be sent as it is in Git: nothing of it is. */
   readonly refused?: Refusal;
+  /** Set when Git no longer holds the app and hosts still do: its manifest is empty. */
+  readonly retired?: true;
 }
 
 export interface Refusal {

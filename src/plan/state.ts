@@ -1,0 +1,28 @@
+import type { Digest, Refusal } from "../model/manifest.ts";
+import type { AppRecord } from "../model/record.ts";
+import type { State } from "../model/state.ts";
+
+/** What counts of an app's desired side for the state of a host. */
+export interface DesiredDigest {
+  readonly digest: Digest;
+  readonly refused?: Refusal | null;
+}
+
+/** Whether the host does not have what Git has. The one comparison everything rests on. */
+export function lags(record: AppRecord | undefined, desired: DesiredDigest): boolean {
+  return record?.digest !== desired.digest;
+}
+
+/** Whether a look at the host can be of use: it lags, or shows a failure that may be over. */
+export function needsReconcile(record: AppRecord | undefined, desired: DesiredDigest): boolean {
+  return lags(record, desired) || (record !== undefined && record.failure !== null);
+}
+
+/** The state of one app on one host, derived: only facts are stored. */
+export function stateOf(record: AppRecord | undefined, desired: DesiredDigest, suspended = false): State {
+  if (desired.refused) return "Failed";
+  if (record?.failure) return record.failure.state;
+  if (!lags(record, desired)) return "Synced";
+  if (suspended) return "Suspended";
+  return record?.syncingSince ? "Syncing" : "Pending";
+}

@@ -12,6 +12,7 @@ const ACCOUNT = "expected a user or group name, or a numeric id";
 
 const folderName = z
   .string({ error: "expected the name of a folder" })
+  // oxlint-disable-next-line no-control-regex
   .regex(/^(?!\.{1,2}$)(?!-)[^/\u0000-\u001f\u007f]+$/, { error: "expected one folder name, without a slash" });
 
 const part = (what: string) => folderName.describe(what);

@@ -137,7 +137,15 @@ export function hostRecord(address: string, apps: Record<string, AppRecord>): Ho
 }
 
 export function synced(): AppRecord {
-  return { digest: "d".repeat(64), revision: REVISION, syncedAt: 5, lagSince: null, failure: null, syncingSince: null };
+  return {
+    digest: "d".repeat(64),
+    revision: REVISION,
+    syncedAt: 5,
+    unfinished: [],
+    lagSince: null,
+    failure: null,
+    syncingSince: null,
+  };
 }
 
 export function failed(): AppRecord {
@@ -145,6 +153,7 @@ export function failed(): AppRecord {
     digest: null,
     revision: null,
     syncedAt: null,
+    unfinished: [REVISION],
     lagSince: 3,
     failure: { state: "Failed", reason: "AuthFailed", message: "Permission denied (publickey).", at: 9, attempts: 2 },
     syncingSince: 4,

@@ -1,0 +1,229 @@
+import { join, resolve } from "node:path";
+import type { Logger } from "pino";
+import { appId, appKey, type AppKey } from "../model/app.ts";
+import { FssyncError } from "../model/errors.ts";
+import type { DesiredApp } from "../model/manifest.ts";
+import { revision } from "../model/revision.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { BaseApp, Discovery, GitSource } from "../ports/git-source.ts";
+import { AttributeReader } from "./check-attr.ts";
+import { Credentials } from "./credentials.ts";
+import { desiredApp, type ResolvedApps, resolveApps } from "./discover.ts";
+import { Git } from "./git.ts";
+import { explain, missingObject, saysDamage } from "./git-failure.ts";
+import { type Layout, layOut } from "./layout.ts";
+import { parseListing } from "./ls-tree.ts";
+import { Lru } from "./lru.ts";
+import { Mirror } from "./mirror.ts";
+import { presentCommits } from "./pins.ts";
+import { checkBranch, isObjectId } from "./ref-name.ts";
+import { parseRemoteUrl, type Protocol } from "./remote-url.ts";
+import { Snapshots } from "./snapshots.ts";
+
+const BASES = 500;
+const DISCOVERIES = 4;
+
+export interface GitMirrorSourceOptions {
+  readonly url: string;
+  readonly branch: string;
+  /** Milliseconds: a git process that is silent for longer is ended. */
+  readonly timeout: number;
+  /** Allows file URLs, paths, and http to the loopback address. */
+  readonly allowFileUrls: boolean;
+  /** A folder of its own under the data dir. */
+  readonly dir: string;
+  /** Name of the overlay folders. */
+  readonly common?: string | undefined;
+  /** Where .gitattributes says nothing. */
+  readonly owner: string;
+  readonly group: string;
+  /** `username` and `password`, or `identity` and `known_hosts`; read at every poll. */
+  readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Desired state from a bare mirror of one branch. The constructor throws InvalidSpec and starts nothing. */
+export class GitMirrorSource implements GitSource {
+  readonly snapshotRoot: string;
+  readonly #options: GitMirrorSourceOptions;
+  readonly #git: Git;
+  readonly #mirror: Mirror;
+  readonly #attributes: AttributeReader;
+  readonly #snapshots: Snapshots;
+  readonly #bases = new Lru<string, BaseApp>(BASES);
+  readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
+  #resolved: ResolvedApps = new Map();
+  #opening: Promise<void> | undefined;
+
+  constructor(options: GitMirrorSourceOptions) {
+    const dir = resolve(options.dir);
+    const url = parseRemoteUrl(options.url, options);
+    const protocols: Protocol[] = ["https", "ssh"];
+    if (options.allowFileUrls) protocols.push("file");
+    if (url.protocol === "http") protocols.push("http");
+    const { clock, timeout, log, secret } = options;
+    this.#options = options;
+    this.#git = new Git({ gitDir: join(dir, "git"), cwd: dir, protocols, timeout, clock });
+    const credentials = new Credentials({ url, dir: join(dir, "credentials"), secret, timeout });
+    this.#mirror = new Mirror({ url, branch: checkBranch(options.branch), dir, git: this.#git, credentials, log });
+    this.#attributes = new AttributeReader(this.#git, dir);
+    this.snapshotRoot = join(dir, "snapshots");
+    this.#snapshots = new Snapshots(this.#git, this.snapshotRoot);
+  }
+
+  async poll(signal: AbortSignal): Promise<string> {
+    await this.#open();
+    return this.#mirror.poll(signal);
+  }
+
+  async head(): Promise<string | null> {
+    await this.#open();
+    return this.#mirror.head;
+  }
+
+  async discover(commit: string): Promise<Discovery> {
+    await this.#open();
+    const known = this.#discoveries.get(commit);
+    if (known !== undefined) return known;
+    const discovery = await this.#watched(`Reading commit ${commit}`, "MirrorCorrupt", async () => {
+      const layout = await this.#layout(commit, []);
+      if (layout === null) throw new FssyncError("SourceUnavailable", `Commit ${commit} is not in the mirror`);
+      if (layout.apps.length === 0) throw new FssyncError("EmptyTree", `Commit ${commit} holds no app (mod/env/app)`);
+      this.#resolved = await this.#resolve(layout, this.#resolved);
+      return this.#discovery(commit, layout, this.#resolved);
+    });
+    this.#discoveries.set(commit, discovery);
+    return discovery;
+  }
+
+  async appAt(app: AppKey, commit: string): Promise<BaseApp | null> {
+    await this.#open();
+    const discovery = this.#discoveries.get(commit);
+    if (discovery !== undefined) return baseOf(discovery.apps.get(app));
+    const known = this.#bases.get(`${commit} ${app}`);
+    if (known !== undefined) return known;
+    const found = await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
+      const layout = await this.#layout(commit, this.#pathsOf(app));
+      if (layout === null) return null;
+      const apps = layout.apps.filter((folder) => appKey(folder) === app);
+      const resolved = await this.#resolve({ ...layout, apps }, this.#resolved);
+      return resolved.get(app)?.app ?? null;
+    });
+    if (found === null) return null;
+    const base = { digest: found.digest, manifest: found.manifest };
+    this.#bases.set(`${commit} ${app}`, base);
+    return base;
+  }
+
+  async materialize(trees: Iterable<string>): Promise<void> {
+    await this.#open();
+    const wanted = new Set(trees);
+    await this.#watched(
+      "Writing a snapshot",
+      "SourceUnavailable",
+      () => this.#snapshots.make(wanted),
+      // A tree of a commit that nobody pinned may be gone in a sound mirror.
+      (error) =>
+        saysDamage(error) && !(wanted.has(missingObject(error) ?? "") && !this.#isCurrent(missingObject(error)!)),
+    );
+  }
+
+  async pin(commits: Iterable<string>): Promise<void> {
+    await this.#open();
+    await this.#watched("Pinning commits", "SourceUnavailable", () =>
+      this.#mirror.exclusive(() => this.#mirror.pins.pin(commits)),
+    );
+  }
+
+  async collect(keep: { trees: ReadonlySet<string>; commits: ReadonlySet<string> }): Promise<void> {
+    await this.#open();
+    await this.#watched("Removing what nobody needs", "SourceUnavailable", async () => {
+      await this.#snapshots.keepOnly(keep.trees);
+      await this.#mirror.exclusive(async () => {
+        await this.#mirror.pins.keepOnly(keep.commits);
+        await this.#mirror.tidy();
+      });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#git[Symbol.asyncDispose]();
+  }
+
+  #open(): Promise<void> {
+    this.#opening ??= this.#openAll().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw explain(error, "SourceUnavailable", "Opening the mirror's folder");
+    });
+    return this.#opening;
+  }
+
+  async #openAll(): Promise<void> {
+    await this.#mirror.open();
+    await this.#attributes.open();
+    await this.#snapshots.open();
+  }
+
+  /** One ls-tree; with `paths`, of these and what lies below them only. Null when the commit is not there. */
+  async #layout(commit: string, paths: readonly string[]): Promise<Layout | null> {
+    if (!isObjectId(commit)) throw new FssyncError("SourceUnavailable", `${JSON.stringify(commit)} is no commit id`);
+    const args = ["ls-tree", "-r", "-t", "-z", "--full-tree", "--end-of-options", commit, ...paths];
+    try {
+      return layOut(parseListing(await this.#git.run(args)), this.#options.common);
+    } catch (error) {
+      if (commit === this.#mirror.head || (await presentCommits(this.#git, [commit])).length > 0) throw error;
+      return null;
+    }
+  }
+
+  #isCurrent(tree: string): boolean {
+    const discovery = this.#discoveries.get(this.#mirror.head ?? "");
+    return discovery?.apps.values().some((app) => app.tree === tree || app.overlay === tree) ?? false;
+  }
+
+  /** An app, its overlay, and the .gitattributes above them. */
+  #pathsOf(app: AppKey): string[] {
+    const { mod, env } = appId(app);
+    const { common } = this.#options;
+    const above = [".gitattributes", `${mod}/.gitattributes`, `${mod}/${env}/.gitattributes`];
+    return [...above, app, ...(common === undefined ? [] : [`${mod}/${env}/${common}`])];
+  }
+
+  #resolve(layout: Layout, before: ResolvedApps): Promise<ResolvedApps> {
+    const { owner, group } = this.#options;
+    return resolveApps(layout, before, this.#attributes, { owner, group });
+  }
+
+  #discovery(commit: string, layout: Layout, resolved: ResolvedApps): Discovery {
+    const at = revision(this.#options.branch, commit);
+    const apps = new Map<AppKey, DesiredApp>();
+    const warnings = [...layout.warnings];
+    for (const folder of layout.apps) {
+      const { app } = resolved.get(appKey(folder))!;
+      apps.set(appKey(folder), desiredApp(folder, app, at));
+      if (app.refused) warnings.push(app.refused);
+    }
+    return { commit, revision: at, apps, warnings };
+  }
+
+  /** Runs work on the mirror; damage that shows in it is reported, so that the next poll mends it. */
+  async #watched<T>(
+    what: string,
+    otherwise: "MirrorCorrupt" | "SourceUnavailable",
+    work: () => Promise<T>,
+    isDamage: (error: unknown) => boolean = saysDamage,
+  ): Promise<T> {
+    const { generation } = this.#mirror;
+    try {
+      return await work();
+    } catch (error) {
+      if (isDamage(error)) this.#mirror.reportDamage(generation, error);
+      throw explain(error, isDamage(error) ? otherwise : "SourceUnavailable", what);
+    }
+  }
+}
+
+function baseOf(app: DesiredApp | undefined): BaseApp | null {
+  return app === undefined ? null : { digest: app.digest, manifest: app.manifest };
+}

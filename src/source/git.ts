@@ -1,0 +1,170 @@
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { simpleGit, type SimpleGit } from "simple-git";
+import type { Clock } from "../ports/clock.ts";
+import { killForSure, processBehind } from "./child-process.ts";
+import { gitConfig, gitEnvironment } from "./environment.ts";
+import { GitFailure, type GitEnd } from "./git-failure.ts";
+import { Limit } from "./limit.ts";
+import type { Protocol } from "./remote-url.ts";
+
+/** How long a git that was asked to end may take before it is killed. */
+const GRACE = 2_000;
+const LOCAL_PROCESSES = 4;
+
+export interface GitOptions {
+  readonly gitDir: string;
+  /** A folder that exists. */
+  readonly cwd: string;
+  readonly protocols: readonly Protocol[];
+  /** Milliseconds of silence after which a git process is ended. */
+  readonly timeout: number;
+  readonly clock: Clock;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  readonly stdin?: Buffer | string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** The one way this room runs git: hardened, bounded in time, killed when aborted. */
+export class Git implements AsyncDisposable {
+  readonly gitDir: string;
+  readonly #options: GitOptions;
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #local = new Limit(LOCAL_PROCESSES);
+
+  constructor(options: GitOptions) {
+    this.gitDir = options.gitDir;
+    this.#options = options;
+  }
+
+  /** A command on the mirror alone: few at a time. Its stdout; throws GitFailure. */
+  run(args: readonly string[], options: RunOptions = {}): Promise<Buffer> {
+    return this.#track(this.#local.run(() => this.#execute(args, options)));
+  }
+
+  /** A command that talks to the remote: it waits for nobody. Its stdout; throws GitFailure. */
+  runRemote(args: readonly string[], options: RunOptions): Promise<Buffer> {
+    return this.#track(this.#execute(args, options));
+  }
+
+  /** A process to talk with, for what simple-git cannot do: stream. The caller ends it. */
+  start(args: readonly string[]): ChildProcessWithoutNullStreams {
+    const config = gitConfig(this.#options.timeout).flatMap((setting) => ["-c", setting]);
+    return spawn("git", [...config, ...args], {
+      cwd: this.#options.cwd,
+      env: this.#environment(),
+      signal: this.#closing.signal,
+      killSignal: "SIGKILL",
+    });
+  }
+
+  /** Ends everything that still runs. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#running);
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
+  async #execute(args: readonly string[], { signal, stdin, environment }: RunOptions): Promise<Buffer> {
+    const { clock, timeout } = this.#options;
+    const command = args[0] ?? "";
+    const stop = new AbortController();
+    const stdout: Buffer[] = [];
+    let result: { exitCode: number | null; stderr: string } | undefined;
+    let end: GitEnd = "exit";
+    let silence: Disposable | undefined;
+    let grace: Disposable | undefined;
+    let kill: (() => void) | undefined;
+
+    const stopWith = (why: GitEnd) => {
+      if (end !== "exit") return;
+      end = why;
+      stop.abort();
+      grace = clock.after(GRACE, () => kill?.());
+    };
+    const interrupt = () => stopWith("aborted");
+    const heard = () => {
+      silence?.[Symbol.dispose]();
+      silence = clock.after(timeout, () => stopWith("timeout"));
+    };
+    const interrupts = [this.#closing.signal, ...(signal ? [signal] : [])];
+    for (const source of interrupts) source.addEventListener("abort", interrupt, { once: true });
+    if (interrupts.some((source) => source.aborted)) interrupt();
+
+    const git = this.#simpleGit(stop.signal, { ...this.#environment(), ...environment }, stdin, (exitCode, stderr) => {
+      result = { exitCode, stderr };
+    });
+    git.outputHandler((_binary, out, err) => {
+      const child = processBehind(out);
+      kill = () => killForSure(child, out, err);
+      // Bytes, before simple-git makes a string of them: paths are not always UTF-8.
+      out.on("data", (chunk: Buffer) => stdout.push(chunk));
+      out.on("data", heard);
+      err.on("data", heard);
+      heard();
+    });
+    try {
+      await git.raw([...args]);
+    } catch (error) {
+      result ??= { exitCode: null, stderr: String((error as Error).message) };
+      if (result.exitCode === 0) result.exitCode = null;
+    } finally {
+      silence?.[Symbol.dispose]();
+      grace?.[Symbol.dispose]();
+      for (const source of interrupts) source.removeEventListener("abort", interrupt);
+    }
+    if (end !== "exit" || result?.exitCode !== 0) {
+      throw new GitFailure(command, end, result?.exitCode ?? null, result?.stderr ?? "");
+    }
+    return Buffer.concat(stdout);
+  }
+
+  #environment(): Record<string, string> {
+    const { gitDir, protocols } = this.#options;
+    return gitEnvironment({ gitDir, protocols, ambient: process.env });
+  }
+
+  /** One instance a command: signal, stdin, environment and result belong to that command alone. */
+  #simpleGit(
+    abort: AbortSignal,
+    environment: Record<string, string>,
+    stdin: Buffer | string | undefined,
+    ended: (exitCode: number | null, stderr: string) => void,
+  ): SimpleGit {
+    return simpleGit({
+      baseDir: this.#options.cwd,
+      config: gitConfig(this.#options.timeout),
+      abort,
+      // Settle on `close`: at `exit` some output may still be in the pipe.
+      completion: { onExit: false, onClose: true },
+      input: () => stdin,
+      // simple-git's own rule takes a silent non-zero exit and a death by signal for success.
+      errors: (error, { exitCode, stdErr }) => {
+        ended(exitCode as number | null, Buffer.concat(stdErr).toString("utf8"));
+        return exitCode === 0 ? error : (error ?? new Error("git failed"));
+      },
+      // Every one of these is ours, set above; what the environment of the process says is dropped.
+      allowEnvironment: Object.keys(environment).filter((name) => name.startsWith("GIT_")),
+      unsafe: {
+        allowUnsafeAskPass: true,
+        allowUnsafeConfigPaths: true,
+        allowUnsafeFsMonitor: true,
+        allowUnsafeHooksPath: true,
+        allowUnsafeProtocolOverride: true,
+        allowUnsafeSshCommand: true,
+        allowUnsafeTemplateDir: true,
+      },
+    }).env(environment);
+  }
+}

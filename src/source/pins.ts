@@ -1,0 +1,74 @@
+import type { Logger } from "pino";
+import type { Git } from "./git.ts";
+import { GitFailure } from "./git-failure.ts";
+import { isObjectId } from "./ref-name.ts";
+
+const PREFIX = "refs/fssync/bases/";
+
+/** Refs that keep commits through any force-push and gc. What is known to be pinned costs nothing. */
+export class Pins {
+  readonly #git: Git;
+  readonly #log: Logger;
+  #pinned = new Set<string>();
+
+  constructor(git: Git, log: Logger) {
+    this.#git = git;
+    this.#log = log;
+  }
+
+  get commits(): ReadonlySet<string> {
+    return this.#pinned;
+  }
+
+  /** Takes over the refs that the mirror holds. */
+  load(refs: Iterable<string>): void {
+    this.#pinned = new Set([...refs].filter((ref) => ref.startsWith(PREFIX)).map((ref) => ref.slice(PREFIX.length)));
+  }
+
+  /** Throws GitFailure. A commit that is not in the mirror is left out: nothing of it is left to keep. */
+  async pin(commits: Iterable<string>): Promise<void> {
+    const wanted = [...new Set(commits)].filter((commit) => isObjectId(commit) && !this.#pinned.has(commit));
+    if (wanted.length === 0) return;
+    try {
+      await this.#update(wanted.map((commit) => `update ${PREFIX}${commit} ${commit}`));
+      this.#note(wanted);
+    } catch (error) {
+      if (!(error instanceof GitFailure) || error.end !== "exit") throw error;
+      // One missing commit fails the whole transaction: find out which are there.
+      const present = await presentCommits(this.#git, wanted);
+      if (present.length === wanted.length) throw error;
+      this.#log.warn({ missing: wanted.length - present.length }, "some base commits are not in the mirror any more");
+      await this.pin(present);
+    }
+  }
+
+  async keepOnly(commits: ReadonlySet<string>): Promise<void> {
+    const others = [...this.#pinned].filter((commit) => !commits.has(commit));
+    if (others.length === 0) return;
+    await this.#update(others.map((commit) => `delete ${PREFIX}${commit}`));
+    for (const commit of others) this.#pinned.delete(commit);
+  }
+
+  async #update(lines: readonly string[]): Promise<void> {
+    await this.#git.run(["update-ref", "--stdin"], { stdin: `${lines.join("\n")}\n` });
+  }
+
+  #note(commits: readonly string[]): void {
+    for (const commit of commits) this.#pinned.add(commit);
+  }
+}
+
+/** Those of some commits that a repo holds. */
+export async function presentCommits(
+  git: Git,
+  commits: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<string[]> {
+  if (commits.length === 0) return [];
+  const output = await git.run(["cat-file", "--batch-check=%(objectname) %(objecttype)"], {
+    stdin: `${commits.join("\n")}\n`,
+    environment,
+  });
+  const lines = new Set(output.toString("utf8").split("\n"));
+  return commits.filter((commit) => lines.has(`${commit} commit`));
+}

@@ -152,6 +152,22 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
+const BEFORE_THE_FIRST_BYTE: ReadonlySet<Reason> = new Set<Reason>([
+  "NameResolutionFailed",
+  "ConnectTimeout",
+  "ConnectRefused",
+  "NetworkUnreachable",
+  "AuthFailed",
+  "HostKeyMismatch",
+  "HostKeyUnknown",
+  "RsyncMissing",
+]);
+
+/** Whether an attempt that failed for this reason cannot have changed anything on the host. */
+export function leftHostUntouched(reason: Reason): boolean {
+  return BEFORE_THE_FIRST_BYTE.has(reason);
+}
+
 export interface ReasonInfo {
   readonly state: Extract<State, "Failed" | "Unreachable" | "Conflict">;
   readonly retry: boolean;

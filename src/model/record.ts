@@ -14,6 +14,11 @@ export interface AppRecord {
   /** The revision `digest` was sent from. */
   readonly revision: Revision | null;
   readonly syncedAt: number | null;
+  /**
+   * Revisions whose sync was begun since `digest` and not finished: written before the first byte is
+   * sent, so that a partial transfer is never forgotten, whatever Git says by the next attempt. Oldest first.
+   */
+  readonly unfinished: readonly Revision[];
   /** Since when the host lags behind Git for this app; null while it does not, or when nothing was written since. */
   readonly lagSince: number | null;
   /** The last attempt's failure; null after a success. */

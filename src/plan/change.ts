@@ -4,7 +4,7 @@ import type { DesiredApp, Digest, FileEntry, Manifest } from "../model/manifest.
 export interface Change {
   readonly send: readonly FileEntry[];
   readonly delete: readonly string[];
-  /** Files of the base; 0 without one. */
+  /** Files that fssync may have put there before: what a limit on deletes is a part of. */
   readonly baseFiles: number;
 }
 
@@ -16,28 +16,38 @@ export interface Base {
 /**
  * The exact change list from what a host has to what it shall have, over any number of commits.
  *
- * Without a base everything is sent and nothing deleted: deletes are never guessed. When the base's
- * ownership cannot be told any more (its digest, computed again, differs from the recorded one: the
- * defaults of the configuration changed since), its paths still hold, so everything is sent and the
- * deletes stay exact.
+ * Without a base everything is sent; only what an unfinished sync may have put there can be deleted:
+ * deletes are never guessed. After an unfinished sync a path may be as in the base or as in that sync,
+ * so it is sent unless it is right in all of them. When the base's ownership cannot be told any more
+ * (its digest, computed again, differs from the recorded one: the defaults of the configuration
+ * changed since), its paths still hold, so everything is sent and the deletes stay exact.
  */
 export function changeBetween(options: {
   readonly recorded: Digest | null;
   readonly base: Base | null;
+  /** The syncs begun since the base; null for one whose commit is lost. */
+  readonly unfinished?: readonly (Base | null)[];
   readonly desired: DesiredApp;
   readonly full: boolean;
 }): Change {
-  const { recorded, base, desired, full } = options;
-  if (!base) return { send: desired.manifest, delete: [], baseFiles: 0 };
-  const sendAll = full || base.digest !== recorded;
-  const gone = new Map(base.manifest.map((entry) => [entry.path, entry]));
-  const send: FileEntry[] = [];
-  for (const entry of desired.manifest) {
-    const before = gone.get(entry.path);
-    gone.delete(entry.path);
-    if (sendAll || !before || !sameFile(before, entry)) send.push(entry);
-  }
-  return { send, delete: [...gone.keys()], baseFiles: base.manifest.length };
+  const { recorded, base, unfinished = [], desired, full } = options;
+  const sendAll = full || !base || base.digest !== recorded || unfinished.includes(null);
+  const earlier = [base, ...unfinished].filter((version) => version !== null);
+  const versions = earlier.map(({ manifest }) => new Map(manifest.map((entry) => [entry.path, entry])));
+  const wanted = new Set(desired.manifest.map(({ path }) => path));
+  const paths = new Set(versions.flatMap((version) => [...version.keys()]));
+  return {
+    send: sendAll ? desired.manifest : desired.manifest.filter((entry) => !versions.every(has(entry))),
+    delete: [...paths].filter((path) => !wanted.has(path)),
+    baseFiles: paths.size,
+  };
+}
+
+function has(entry: FileEntry): (version: ReadonlyMap<string, FileEntry>) => boolean {
+  return (version) => {
+    const before = version.get(entry.path);
+    return before !== undefined && sameFile(before, entry);
+  };
 }
 
 function sameFile(a: FileEntry, b: FileEntry): boolean {

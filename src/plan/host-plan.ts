@@ -12,6 +12,8 @@ export interface Lagging {
   readonly recorded: { readonly digest: Digest; readonly revision: Revision } | null;
   /** The files of what the store says; null when there is no record, or its commit is lost. */
   readonly base: Base | null;
+  /** The files of syncs that were begun and not finished; null for one whose commit is lost. */
+  readonly unfinished: readonly (Base | null)[];
   /** Send everything, whatever the record says. */
   readonly full: boolean;
   /** Delete however much it is. */
@@ -46,29 +48,40 @@ export interface HostPlan {
 /**
  * What one host needs, and every host that has the same apps and lags in the same way.
  * `apps` are all apps that the inventory puts on the host, lagging or not: they protect their paths.
+ * The plan names the lagging apps and those that do not lag but are in conflict with another one.
  */
 export function planHost(apps: readonly DesiredApp[], lagging: readonly Lagging[], options: PruneOptions): HostPlan {
   const conflicts = pathConflicts(apps);
   const claims = new Claims(apps, new Set(lagging.map(({ desired }) => desired.key)));
   const plans = lagging.map((one) => planApp(one, conflicts.get(one.desired.key), claims, options));
-  return { apps: plans, emptyFolders: emptiedFolders(plans, claims) };
+  const settled = apps.filter(({ key }) => conflicts.has(key) && !plans.some(({ app }) => app === key));
+  const disputed = settled.map((desired) =>
+    hold(desired, desired.digest, conflictRefusal(conflicts.get(desired.key)!)),
+  );
+  return { apps: [...plans, ...disputed], emptyFolders: emptiedFolders(plans, claims) };
 }
 
 function planApp(one: Lagging, conflict: string | undefined, claims: Claims, options: PruneOptions): AppPlan {
-  const { desired, recorded, base } = one;
-  const common = { app: desired.key, base: base ? base.digest : null, desired };
-  if (desired.refused) return hold(common, desired.refused);
-  if (conflict !== undefined) return hold(common, { reason: "PathConflict", message: conflict });
-  const between = changeBetween({ recorded: recorded?.digest ?? null, base, desired, full: one.full });
+  const { desired, recorded, base, unfinished, full } = one;
+  const from = recorded?.digest ?? null;
+  if (desired.refused) return hold(desired, from, desired.refused);
+  if (conflict !== undefined) return hold(desired, from, conflictRefusal(conflict));
+  const between = changeBetween({ recorded: from, base, unfinished, desired, full });
   const change = { ...between, delete: options.prune ? claims.unclaimed(between.delete) : [] };
   const tooMany = one.allowPrune ? undefined : pruneRefusal(change, desired, options.maxDeletePercent);
-  if (tooMany) return hold(common, tooMany);
+  if (tooMany) return hold(desired, from, tooMany);
   const action = change.send.length + change.delete.length > 0 ? "send" : "record";
-  return { ...common, action, send: change.send, delete: change.delete, why: explain(one, change) };
+  const { send, delete: gone } = change;
+  return { app: desired.key, base: base ? from : null, desired, action, send, delete: gone, why: explain(one, change) };
 }
 
-function hold(common: Pick<AppPlan, "app" | "base" | "desired">, refusal: Refusal): AppPlan {
-  return { ...common, action: "hold", send: [], delete: [], why: `held: ${refusal.message}`, refusal };
+function hold(desired: DesiredApp, base: Digest | null, refusal: Refusal): AppPlan {
+  const why = `held: ${refusal.message}`;
+  return { app: desired.key, base, desired, action: "hold", send: [], delete: [], why, refusal };
+}
+
+function conflictRefusal(message: string): Refusal {
+  return { reason: "PathConflict", message };
 }
 
 function pruneRefusal(change: Change, desired: DesiredApp, percent: number): Refusal | undefined {
@@ -83,12 +96,13 @@ function pruneRefusal(change: Change, desired: DesiredApp, percent: number): Ref
   };
 }
 
-function explain({ desired, recorded, base, full }: Lagging, change: Change): string {
+function explain({ desired, recorded, base, unfinished, full }: Lagging, change: Change): string {
   const files = `${change.send.length} of ${desired.manifest.length} files`;
+  const deletes = change.delete.length > 0 ? ` and deletes ${change.delete.length}` : "";
+  if (unfinished.length > 0) return `an earlier sync did not finish: sends ${files}${deletes}`;
   if (!recorded) return `new here: nothing was synced yet, sends all ${files}`;
   const from = shortRevision(recorded.revision);
   if (!base) return `its base ${from} is lost: sends all ${files}, deletes nothing`;
-  const deletes = change.delete.length > 0 ? ` and deletes ${change.delete.length}` : "";
   if (desired.retired) return `gone from Git since ${from}:${deletes.slice(4)}`;
   if (full) return `full sync asked for: sends all ${files}${deletes}`;
   if (base.digest !== recorded.digest) return `default ownership changed since ${from}: sends all ${files}${deletes}`;

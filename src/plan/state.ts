@@ -8,9 +8,12 @@ export interface DesiredDigest {
   readonly refused?: Refusal | null;
 }
 
-/** Whether the host does not have what Git has. The one comparison everything rests on. */
+/**
+ * Whether the host does not have what Git has. The one comparison everything rests on. A host on which
+ * a sync was begun and not finished may have some files of it, so it lags too.
+ */
 export function lags(record: AppRecord | undefined, desired: DesiredDigest): boolean {
-  return record?.digest !== desired.digest;
+  return record?.digest !== desired.digest || record.unfinished.length > 0;
 }
 
 /** Whether a look at the host can be of use: it lags, or shows a failure that may be over. */

@@ -1,12 +1,4 @@
-/** What a queue tells about itself; client-go's `workqueue_*` metrics. Durations are in seconds. */
-export interface QueueMetrics {
-  depth(waiting: number): void;
-  added(): void;
-  retried(): void;
-  queued(seconds: number): void;
-  worked(seconds: number): void;
-  unfinished(seconds: () => number): void;
-}
+import type { QueueMetrics } from "../ports/telemetry.ts";
 
 export const noMetrics: QueueMetrics = {
   depth() {},

@@ -1,6 +1,7 @@
 import type { Clock } from "../ports/clock.ts";
 import { Fifo } from "./fifo.ts";
-import { noMetrics, type QueueMetrics } from "./metrics.ts";
+import type { QueueMetrics } from "../ports/telemetry.ts";
+import { noMetrics } from "./metrics.ts";
 
 export interface WorkQueueOptions<Key> {
   readonly clock: Clock;

@@ -1,0 +1,44 @@
+import type { AppKey } from "../model/app.ts";
+import type { Revision } from "../model/revision.ts";
+import type { State } from "../model/state.ts";
+
+/** What the reconcile loop of one repo tells the outside in numbers. Times are milliseconds, durations seconds. */
+export interface RepoTelemetry extends Disposable {
+  readonly queue: QueueMetrics;
+  fetched(result: "success" | "failure", at: number): void;
+  inventoryRefreshed(result: "success" | "failure", at: number): void;
+  synced(result: SyncResult, seconds: number): void;
+  /** From the moment a revision was seen (or the host came) to the moment the host had it. */
+  propagated(seconds: number): void;
+  /** Asks `fleet` at each scrape. */
+  observe(fleet: FleetObservation): void;
+}
+
+export type SyncResult = "success" | "failed" | "unreachable";
+
+export interface FleetObservation {
+  readonly hosts: number;
+  readonly suspended: boolean;
+  /** The apps that moved since the last call; the first call gives all. Costs nothing for the others. */
+  takeChanged(): Iterable<AppObservation>;
+}
+
+export interface AppObservation {
+  readonly app: AppKey;
+  /** Null when the app is gone. */
+  readonly current: {
+    readonly revision: Revision;
+    readonly hosts: Readonly<Record<State, number>>;
+    readonly lagSince: number | null;
+  } | null;
+}
+
+/** What a queue tells about itself; client-go's `workqueue_*` metrics. Durations are in seconds. */
+export interface QueueMetrics {
+  depth(waiting: number): void;
+  added(): void;
+  retried(): void;
+  queued(seconds: number): void;
+  worked(seconds: number): void;
+  unfinished(seconds: () => number): void;
+}

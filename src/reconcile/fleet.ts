@@ -1,0 +1,273 @@
+import { appId, type AppKey } from "../model/app.ts";
+import type { Host, HostKey } from "../model/host.ts";
+import type { DesiredApp } from "../model/manifest.ts";
+import type { AppRecord, DesiredRecord, HostRecord } from "../model/record.ts";
+import type { Revision } from "../model/revision.ts";
+import type { HostView } from "../plan/lagging.ts";
+import { lags } from "../plan/state.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Discovery } from "../ports/git-source.ts";
+import type { RepoStatus } from "../ports/status-store.ts";
+
+/** A desired app and since when: `revision` is the one at which its digest was first seen. */
+export interface FleetApp extends DesiredApp {
+  readonly seenAt: number;
+}
+
+/** A host with one record for each app that the inventory puts there. */
+export interface FleetHost extends HostView {
+  readonly host: Host;
+}
+
+export interface DesiredChange {
+  /** Apps whose digest changed, came or went. */
+  readonly changed: ReadonlySet<AppKey>;
+  readonly toStore: ReadonlyMap<AppKey, DesiredRecord | null>;
+}
+
+export interface HostsChange {
+  readonly added: ReadonlySet<HostKey>;
+  readonly removed: ReadonlySet<HostKey>;
+  /** Every host of which something changed. */
+  readonly toStore: ReadonlyMap<HostKey, HostRecord | null>;
+}
+
+const NEVER_SYNCED: AppRecord = {
+  digest: null,
+  revision: null,
+  syncedAt: null,
+  unfinished: [],
+  lagSince: null,
+  failure: null,
+  syncingSince: null,
+};
+
+/** Digest of an app that Git no longer holds: no host ever has it, so every host with a record lags. */
+const RETIRED_DIGEST = "0".repeat(64);
+
+/**
+ * Everything known of one repo's fleet, in memory: what Git wants, which hosts there are, what each
+ * has. It takes news in and answers what changed and what must be stored; it stores nothing itself.
+ */
+export class Fleet {
+  readonly #clock: Clock;
+  #revision: Revision | null;
+  #desired: ReadonlyMap<AppKey, FleetApp> = new Map();
+  readonly #hosts = new Map<HostKey, FleetHost>();
+  /** Hosts of each app, those included that are known from the store only. */
+  readonly #members = new Map<AppKey, Set<HostKey>>();
+  /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
+  readonly #storedApps: Map<AppKey, DesiredRecord>;
+  readonly #storedRecords = new Map<HostKey, Map<AppKey, AppRecord>>();
+  #changed = new Set<AppKey>();
+
+  constructor(stored: RepoStatus, clock: Clock) {
+    this.#clock = clock;
+    this.#revision = stored.repo.revision;
+    this.#storedApps = new Map(stored.apps);
+    for (const host of stored.hosts.values()) {
+      this.#storedRecords.set(host.key, new Map(host.apps));
+      for (const app of host.apps.keys()) this.#membersOf(app).add(host.key);
+    }
+  }
+
+  get revision(): Revision | null {
+    return this.#revision;
+  }
+
+  get desired(): ReadonlyMap<AppKey, FleetApp> {
+    return this.#desired;
+  }
+
+  get hosts(): ReadonlyMap<HostKey, FleetHost> {
+    return this.#hosts;
+  }
+
+  hostsOf(app: AppKey): ReadonlySet<HostKey> {
+    return this.#members.get(app) ?? new Set();
+  }
+
+  /** The apps whose hosts or records moved since the last call. */
+  takeChanged(): ReadonlySet<AppKey> {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+
+  /** Takes the apps of a commit in. */
+  setDesired({ apps, revision }: Pick<Discovery, "apps" | "revision">): DesiredChange {
+    this.#revision = revision;
+    const now = this.#clock.now();
+    const next = new Map<AppKey, FleetApp>();
+    const changed = new Set<AppKey>();
+    const toStore = new Map<AppKey, DesiredRecord | null>();
+    for (const app of [...apps.values(), ...this.#retired(apps, revision)]) {
+      const before = this.#desired.get(app.key);
+      const known = before ?? this.#storedApps.get(app.key);
+      const same = known?.digest === app.digest;
+      const current = { ...app, revision: same ? known.revision : revision, seenAt: same ? known.seenAt : now };
+      next.set(app.key, current);
+      if (before?.digest !== app.digest) changed.add(app.key);
+      if (!same || known.refused?.message !== app.refused?.message) toStore.set(app.key, desiredRecord(current));
+    }
+    for (const gone of [...this.#desired.keys(), ...this.#storedApps.keys()]) {
+      if (next.has(gone)) continue;
+      changed.add(gone);
+      toStore.set(gone, null);
+    }
+    this.#storedApps.clear();
+    this.#desired = next;
+    for (const app of changed) this.#noteLag(app);
+    return { changed, toStore };
+  }
+
+  /**
+   * Takes an inventory answer in. Apps that it does not name keep their hosts. A host that leaves an
+   * app is forgotten there: should it return, it is a new one.
+   */
+  setHosts(answer: ReadonlyMap<AppKey, readonly Host[]>): HostsChange {
+    const known = new Set(this.#hosts.keys());
+    const touched = new Set<HostKey>();
+    for (const [app, listed] of answer) {
+      const retired = this.#desired.get(app)?.retired === true;
+      const hosts = retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
+      this.#setMembers(app, hosts, touched);
+    }
+    return {
+      added: new Set([...touched].filter((key) => this.#hosts.has(key) && !known.has(key))),
+      removed: new Set([...touched].filter((key) => !this.#hosts.has(key))),
+      toStore: new Map([...touched].map((key) => [key, this.recordOf(key)])),
+    };
+  }
+
+  /**
+   * Puts records of apps on a host; null takes the app off it. Apps that the inventory took off the
+   * host meanwhile are passed over. Returns the records that were there before, to undo.
+   */
+  put(key: HostKey, records: ReadonlyMap<AppKey, AppRecord | null>): ReadonlyMap<AppKey, AppRecord> {
+    const before = new Map<AppKey, AppRecord>();
+    for (const [app, record] of records) {
+      const current = this.#hosts.get(key)?.records.get(app);
+      if (!current) continue;
+      before.set(app, current);
+      if (record) this.#setRecord(key, app, this.#withLag(app, record));
+      else this.#leave(app, key);
+    }
+    return before;
+  }
+
+  /** What the store shall hold of a host; null when nothing is left of it. */
+  recordOf(key: HostKey): HostRecord | null {
+    const host = this.#hosts.get(key);
+    const apps = new Map([...(this.#storedRecords.get(key) ?? []), ...(host?.records ?? [])]);
+    return host && apps.size > 0 ? { key, address: host.host.address, port: host.host.port, apps } : null;
+  }
+
+  /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */
+  dropRetired(): ReadonlyMap<AppKey, null> {
+    const done = [...this.#desired.values()].filter(({ key, retired }) => retired && this.hostsOf(key).size === 0);
+    if (done.length === 0) return new Map();
+    const next = new Map(this.#desired);
+    for (const { key } of done) {
+      next.delete(key);
+      this.#changed.add(key);
+    }
+    this.#desired = next;
+    return new Map(done.map(({ key }) => [key, null]));
+  }
+
+  *#retired(apps: ReadonlyMap<AppKey, DesiredApp>, revision: Revision): Iterable<DesiredApp> {
+    for (const [key, members] of this.#members) {
+      if (apps.has(key)) continue;
+      const onSome = [...members].some((host) => this.#knownRecord(host, key)?.digest);
+      if (!onSome) continue;
+      const nothing = { tree: "", overlay: null, manifest: [] } as const;
+      yield { ...appId(key), ...nothing, key, digest: RETIRED_DIGEST, revision, retired: true };
+    }
+  }
+
+  #setMembers(app: AppKey, hosts: readonly Host[], touched: Set<HostKey>): void {
+    const members = this.#membersOf(app);
+    const listed = new Set(hosts.map(({ key }) => key));
+    for (const host of hosts) if (this.#join(app, host)) touched.add(host.key);
+    for (const key of members) {
+      if (listed.has(key)) continue;
+      this.#leave(app, key);
+      touched.add(key);
+    }
+  }
+
+  /** Makes sure that the app is on the host as the inventory describes it; whether that changed anything. */
+  #join(app: AppKey, host: Host): boolean {
+    const before = this.#hosts.get(host.key);
+    if (before?.records.has(app) && before.host.user === host.user && before.host.root === host.root) return false;
+    this.#membersOf(app).add(host.key);
+    const records = new Map(before?.records);
+    // Under another root there is nothing of ours yet.
+    if (before && before.host.root !== host.root) for (const known of records.keys()) records.set(known, NEVER_SYNCED);
+    this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()], records });
+    const record = records.get(app) ?? this.#takeStored(host.key, app) ?? NEVER_SYNCED;
+    this.#setRecord(host.key, app, this.#withLag(app, { ...record, syncingSince: null }));
+    return true;
+  }
+
+  #leave(app: AppKey, key: HostKey): void {
+    this.#changed.add(app);
+    this.#membersOf(app).delete(key);
+    if (this.#membersOf(app).size === 0) this.#members.delete(app);
+    this.#takeStored(key, app);
+    const before = this.#hosts.get(key);
+    if (!before) return;
+    const records = new Map(before.records);
+    records.delete(app);
+    if (records.size === 0) this.#hosts.delete(key);
+    else this.#hosts.set(key, { ...before, apps: [...records.keys()], records });
+  }
+
+  #setRecord(key: HostKey, app: AppKey, record: AppRecord): void {
+    const before = this.#hosts.get(key)!;
+    const records = new Map(before.records).set(app, record);
+    this.#changed.add(app);
+    this.#hosts.set(key, { ...before, apps: before.records.has(app) ? before.apps : [...records.keys()], records });
+  }
+
+  #knownRecord(key: HostKey, app: AppKey): AppRecord | undefined {
+    return this.#hosts.get(key)?.records.get(app) ?? this.#storedRecords.get(key)?.get(app);
+  }
+
+  #takeStored(key: HostKey, app: AppKey): AppRecord | undefined {
+    const stored = this.#storedRecords.get(key);
+    const record = stored?.get(app);
+    stored?.delete(app);
+    if (stored?.size === 0) this.#storedRecords.delete(key);
+    return record;
+  }
+
+  #noteLag(app: AppKey): void {
+    this.#changed.add(app);
+    for (const key of this.hostsOf(app)) {
+      const record = this.#hosts.get(key)?.records.get(app);
+      if (!record) continue;
+      const next = this.#withLag(app, record);
+      if (next !== record) this.#setRecord(key, app, next);
+    }
+  }
+
+  /** Keeps `lagSince` true: the moment the record began to differ from what is desired now. */
+  #withLag(app: AppKey, record: AppRecord): AppRecord {
+    const desired = this.#desired.get(app);
+    const lagging = desired !== undefined && lags(record, desired);
+    if (lagging === (record.lagSince !== null)) return record;
+    return { ...record, lagSince: lagging ? this.#clock.now() : null };
+  }
+
+  #membersOf(app: AppKey): Set<HostKey> {
+    let members = this.#members.get(app);
+    if (!members) this.#members.set(app, (members = new Set()));
+    return members;
+  }
+}
+
+export function desiredRecord({ key, digest, revision, seenAt, refused }: FleetApp): DesiredRecord {
+  return { key, digest, revision, seenAt, refused: refused ?? null };
+}

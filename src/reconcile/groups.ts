@@ -1,0 +1,129 @@
+import type { AppKey } from "../model/app.ts";
+import { asFssyncError, type FssyncError } from "../model/errors.ts";
+import { planHost, type AppPlan, type HostPlan, type Lagging, type PruneOptions } from "../plan/host-plan.ts";
+import type { GitSource } from "../ports/git-source.ts";
+import type { PreparedChange, Transport } from "../ports/transport.ts";
+import type { DesiredApp } from "../model/manifest.ts";
+
+/** What all hosts with the same apps that lag in the same way share: planned once, prepared once. */
+export interface Group {
+  readonly plan: HostPlan;
+  /** The files to bring; null when no app of the group has any. */
+  readonly prepared: PreparedChange | null;
+  /** Apps whose files could not be made ready. */
+  readonly unready: ReadonlyMap<AppKey, FssyncError>;
+}
+
+interface Entry {
+  readonly trees: ReadonlySet<string>;
+  readonly made: Promise<Group>;
+  users: number;
+}
+
+export interface GroupsOptions {
+  readonly source: GitSource;
+  readonly transport: Transport;
+  readonly prune: PruneOptions;
+  /** How many groups that nobody uses now are kept ready. */
+  readonly idleLimit?: number;
+}
+
+/** The groups in use, by what their hosts have in common. */
+export class Groups implements AsyncDisposable {
+  readonly #options: GroupsOptions;
+  /** In the order of their last use. */
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: GroupsOptions) {
+    this.#options = options;
+  }
+
+  /** The group of a host with these apps, of which these lag. Dispose the lease when the host is done. */
+  async enter(apps: readonly DesiredApp[], lagging: readonly Lagging[]): Promise<Group & AsyncDisposable> {
+    const key = groupKey(apps, lagging);
+    const entry = this.#entries.get(key) ?? this.#open(apps, lagging);
+    entry.users += 1;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    try {
+      const group = await entry.made;
+      return { ...group, [Symbol.asyncDispose]: () => this.#leave(entry) };
+    } catch (error) {
+      // What failed once (a full disk) may work for the next host.
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+      throw error;
+    }
+  }
+
+  /** The trees whose snapshots are in use. */
+  trees(): Set<string> {
+    const trees = new Set<string>();
+    for (const entry of this.#entries.values()) for (const tree of entry.trees) trees.add(tree);
+    return trees;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(entries.map(dispose));
+  }
+
+  #open(apps: readonly DesiredApp[], lagging: readonly Lagging[]): Entry {
+    const plan = planHost(apps, lagging, this.#options.prune);
+    return { trees: treesOf(plan.apps), made: this.#make(plan), users: 0 };
+  }
+
+  async #make(plan: HostPlan): Promise<Group> {
+    const { source, transport } = this.#options;
+    const sending = plan.apps.filter(({ action }) => action === "send");
+    const unready = new Map<AppKey, FssyncError>();
+    const ready: AppPlan[] = [];
+    await Promise.all(
+      sending.map(async (app) => {
+        try {
+          await source.materialize(treesOf([app]));
+          ready.push(app);
+        } catch (error) {
+          unready.set(app.app, asFssyncError(error, "SourceUnavailable"));
+        }
+      }),
+    );
+    if (ready.length === 0) return { plan, prepared: null, unready };
+    const { emptyFolders } = plan;
+    const prepared = await transport.prepare({ snapshotRoot: source.snapshotRoot, apps: ready, emptyFolders });
+    return { plan, prepared, unready };
+  }
+
+  async #leave(entry: Entry): Promise<void> {
+    entry.users -= 1;
+    const idle = [...this.#entries].filter(([, { users }]) => users === 0);
+    const surplus = idle.slice(0, Math.max(0, idle.length - (this.#options.idleLimit ?? 32)));
+    for (const [key] of surplus) this.#entries.delete(key);
+    await Promise.all(surplus.map(([, old]) => dispose(old)));
+  }
+}
+
+async function dispose({ made }: Entry): Promise<void> {
+  const group = await made.catch(() => undefined);
+  await group?.prepared?.[Symbol.asyncDispose]();
+}
+
+function treesOf(apps: readonly AppPlan[]): Set<string> {
+  return new Set(apps.flatMap(({ send }) => send.map(({ tree }) => tree)));
+}
+
+/** The same for all hosts that need the same. */
+export function groupKey(apps: readonly DesiredApp[], lagging: readonly Lagging[]): string {
+  const has = apps.map(({ key, digest }) => `${key}@${digest}`);
+  const lags = lagging.map(({ desired, recorded, base, unfinished, full, allowPrune }) =>
+    [
+      desired.key,
+      recorded?.digest,
+      base ? "" : "lost",
+      ...unfinished.map((begun) => begun?.digest ?? "lost"),
+      full ? "full" : "",
+      allowPrune ? "prune" : "",
+    ].join(" "),
+  );
+  return [...has, "|", ...lags].join("\n");
+}

@@ -1,0 +1,196 @@
+import type { Logger } from "pino";
+import type { AppKey } from "../model/app.ts";
+import { asFssyncError, leftHostUntouched, REASONS, type FssyncError } from "../model/errors.ts";
+import type { HostKey } from "../model/host.ts";
+import type { AppRecord, Failure } from "../model/record.ts";
+import { revisionCommit } from "../model/revision.ts";
+import { needsReconcile } from "../plan/state.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { GitSource } from "../ports/git-source.ts";
+import type { StatusStore } from "../ports/status-store.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
+import type { Group, Groups } from "./groups.ts";
+import { lagOf, MAX_UNFINISHED } from "./lag.ts";
+import type { Wish } from "./requests.ts";
+
+export interface HostReconcilerOptions {
+  readonly repo: string;
+  readonly fleet: Fleet;
+  readonly groups: Groups;
+  readonly source: GitSource;
+  readonly transport: Transport;
+  readonly store: StatusStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Wall clock for one host, milliseconds. */
+  readonly timeout: number;
+}
+
+/** What came of one app in one attempt. */
+export interface AppOutcome {
+  readonly desired: FleetApp;
+  /** The record before the attempt. */
+  readonly before: AppRecord;
+  readonly error: Pick<FssyncError, "reason" | "message"> | null;
+  /** Whether anything of it was tried on the host. */
+  readonly sent: boolean;
+}
+
+/** A sync that takes longer than this is stored as `Syncing`: only slow hosts cost that write. */
+const SHOW_SYNCING_AFTER = 2000;
+
+/**
+ * One look at one host: which of its apps lag, bring them forward in one go, record what came of it.
+ * Level-triggered: it acts on what is true now, whatever the reason it was called for.
+ */
+export class HostReconciler {
+  readonly #options: HostReconcilerOptions;
+
+  constructor(options: HostReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The outcome of every app that was looked at; empty when there was nothing to do. Rejects when the
+   * store or the mirror refused a write; then the host counts as not synced.
+   */
+  async reconcile(
+    key: HostKey,
+    wishes: ReadonlyMap<AppKey, Wish>,
+    signal: AbortSignal,
+  ): Promise<readonly AppOutcome[]> {
+    const { fleet } = this.#options;
+    const host = fleet.hosts.get(key);
+    if (!host) return [];
+    const apps = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
+    const wanted = apps.filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
+    if (wanted.length === 0) return [];
+    const attempt = { host, apps, wanted, wishes, signal };
+    const outcomes = await this.#bringForward(attempt);
+    await this.#record(host, outcomes);
+    return outcomes;
+  }
+
+  async #bringForward(attempt: Attempt): Promise<AppOutcome[]> {
+    const { host, apps, wanted, wishes } = attempt;
+    let group: Group & AsyncDisposable;
+    try {
+      const lagging = await Promise.all(
+        wanted.map((app) => lagOf(this.#options.source, host, app, wishes.get(app.key))),
+      );
+      group = await this.#options.groups.enter(apps, lagging);
+    } catch (thrown) {
+      const error = asFssyncError(thrown);
+      if (error.reason === "Internal") this.#options.log.error({ err: thrown, host: host.key }, "planning failed");
+      return wanted.map((desired) => ({ desired, before: host.records.get(desired.key)!, error, sent: false }));
+    }
+    await using _ = group;
+    return await this.#send(attempt, group);
+  }
+
+  async #send({ host, apps: all, signal }: Attempt, group: Group): Promise<AppOutcome[]> {
+    const { source, transport, timeout } = this.#options;
+    const desiredOf = new Map(all.map((app) => [app.key, app]));
+    let outcome: ReadonlyMap<AppKey, FssyncError | null> = new Map();
+    if (group.prepared) {
+      const apps = group.prepared.change.apps.map(({ app }) => desiredOf.get(app)!);
+      await source.pin(new Set(apps.filter(({ retired }) => !retired).map((app) => revisionCommit(app.revision))));
+      await this.#begin(host, apps);
+      using _ = this.#showSyncing(host, apps);
+      outcome = await transport.apply(host.host, group.prepared, { timeout, signal });
+    }
+    return group.plan.apps.map(({ app, refusal }) => ({
+      desired: desiredOf.get(app)!,
+      before: host.records.get(app)!,
+      error: refusal ?? group.unready.get(app) ?? outcome.get(app) ?? null,
+      sent: outcome.has(app),
+    }));
+  }
+
+  /** Notes what is about to be sent, so that a partial transfer is known whatever ends this process. */
+  async #begin(host: FleetHost, apps: readonly FleetApp[]): Promise<void> {
+    await this.#put(host.key, apps, (record, { revision }) =>
+      record.unfinished.at(-1) === revision
+        ? record
+        : { ...record, unfinished: [...record.unfinished, revision].slice(-MAX_UNFINISHED) },
+    );
+  }
+
+  /** Stores a sync under way once it has taken a while, so that `status` shows a host that hangs. */
+  #showSyncing(host: FleetHost, apps: readonly FleetApp[]): Disposable {
+    const { clock, log } = this.#options;
+    return clock.after(SHOW_SYNCING_AFTER, () => {
+      const syncingSince = clock.now();
+      this.#put(host.key, apps, (record) => ({ ...record, syncingSince })).catch((err: unknown) =>
+        log.warn({ err, host: host.key }, "status not stored"),
+      );
+    });
+  }
+
+  /** The one place where the outcome of an attempt is written. */
+  async #record(host: FleetHost, outcomes: readonly AppOutcome[]): Promise<void> {
+    // Files were sent under a root that the inventory has changed meanwhile: they count for nothing.
+    if (this.#options.fleet.hosts.get(host.key)?.host.root !== host.host.root) return;
+    const outcomeOf = new Map(outcomes.map((outcome) => [outcome.desired.key, outcome]));
+    const apps = outcomes.map(({ desired }) => desired);
+    await this.#put(host.key, apps, (record, { key }) => this.#after(record, outcomeOf.get(key)!));
+  }
+
+  #after(record: AppRecord, { desired, before, error, sent }: AppOutcome): AppRecord | null {
+    const now = this.#options.clock.now();
+    const ended = record.syncingSince === null ? record : { ...record, syncingSince: null };
+    if (error?.reason === "Interrupted") return ended;
+    if (error) {
+      const unfinished = sent && leftHostUntouched(error.reason) ? before.unfinished : ended.unfinished;
+      const failure = failureAfter(record.failure, error, now);
+      const same = failure === ended.failure && unfinished === ended.unfinished;
+      return same ? ended : { ...ended, failure, unfinished };
+    }
+    if (desired.retired) return null;
+    if (!sent && ended.digest === desired.digest) return { ...ended, failure: null };
+    const { digest, revision } = desired;
+    return { ...ended, digest, revision, syncedAt: now, unfinished: [], failure: null };
+  }
+
+  /** Changes the records of some apps of a host in memory and in the store, or in neither. */
+  async #put(
+    key: HostKey,
+    apps: readonly FleetApp[],
+    change: (record: AppRecord, app: FleetApp) => AppRecord | null,
+  ): Promise<void> {
+    const { fleet, store, repo } = this.#options;
+    const records = new Map<AppKey, AppRecord | null>();
+    for (const app of apps) {
+      const record = fleet.hosts.get(key)?.records.get(app.key);
+      if (!record) continue;
+      const next = change(record, app);
+      if (next !== record) records.set(app.key, next);
+    }
+    if (records.size === 0) return;
+    const undo = fleet.put(key, records);
+    try {
+      await store.save(repo, { apps: fleet.dropRetired(), hosts: new Map([[key, fleet.recordOf(key)]]) });
+    } catch (error) {
+      fleet.put(key, undo);
+      throw error;
+    }
+  }
+}
+
+interface Attempt {
+  readonly host: FleetHost;
+  /** Every app on the host. */
+  readonly apps: readonly FleetApp[];
+  /** Those to look at. */
+  readonly wanted: readonly FleetApp[];
+  readonly wishes: ReadonlyMap<AppKey, Wish>;
+  readonly signal: AbortSignal;
+}
+
+function failureAfter(before: Failure | null, error: NonNullable<AppOutcome["error"]>, at: number): Failure {
+  const { state, retry } = REASONS[error.reason];
+  // What is held on purpose is looked at again and again; it did not fail anew.
+  if (before && !retry && before.reason === error.reason && before.message === error.message) return before;
+  return { state, reason: error.reason, message: error.message, at, attempts: (before?.attempts ?? 0) + 1 };
+}

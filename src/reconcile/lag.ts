@@ -1,0 +1,23 @@
+import { revisionCommit, type Revision } from "../model/revision.ts";
+import type { Lagging } from "../plan/host-plan.ts";
+import type { GitSource } from "../ports/git-source.ts";
+import type { FleetApp, FleetHost } from "./fleet.ts";
+import type { Wish } from "./requests.ts";
+
+/** Unfinished syncs are told apart up to this many; then everything is sent, and what only the oldest put there stays. */
+export const MAX_UNFINISHED = 16;
+
+/** How one app on one host lags: the files that it has, read from Git at the revisions that the record names. */
+export async function lagOf(
+  source: GitSource,
+  host: FleetHost,
+  desired: FleetApp,
+  wish: Wish | undefined,
+): Promise<Lagging> {
+  const at = (revision: Revision) => source.appAt(desired.key, revisionCommit(revision));
+  const { digest, revision, unfinished } = host.records.get(desired.key)!;
+  const recorded = digest && revision ? { digest, revision } : null;
+  const [base, begun] = await Promise.all([recorded && at(recorded.revision), Promise.all(unfinished.map(at))]);
+  const full = wish?.full === true || unfinished.length >= MAX_UNFINISHED;
+  return { desired, recorded, base, unfinished: begun, full, allowPrune: wish?.allowPrune ?? false };
+}

@@ -1,0 +1,39 @@
+import type { AppKey } from "../model/app.ts";
+import { laggingApps } from "../plan/lagging.ts";
+import { planHost, type HostPlan, type PruneOptions } from "../plan/host-plan.ts";
+import type { GitSource } from "../ports/git-source.ts";
+import type { Fleet, FleetHost } from "./fleet.ts";
+import { groupKey } from "./groups.ts";
+import { lagOf } from "./lag.ts";
+import type { Selection } from "./requests.ts";
+
+export interface PlannedHost {
+  readonly host: FleetHost;
+  readonly plan: HostPlan;
+}
+
+/**
+ * What a sync of these hosts and apps would do; touches no host. Hosts that need the same share one
+ * plan object. Hosts without work are left out.
+ */
+export async function planFleet(
+  fleet: Fleet,
+  source: GitSource,
+  prune: PruneOptions,
+  { apps, hosts }: Selection = {},
+): Promise<PlannedHost[]> {
+  const plans = new Map<string, HostPlan>();
+  const planned: PlannedHost[] = [];
+  for (const host of fleet.hosts.values()) {
+    if (hosts && !hosts.has(host.key)) continue;
+    const wanted = laggingApps(host, fleet.desired).filter((app: AppKey) => !apps || apps.has(app));
+    if (wanted.length === 0) continue;
+    const all = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
+    const lags = await Promise.all(wanted.map((app) => lagOf(source, host, fleet.desired.get(app)!, undefined)));
+    const key = groupKey(all, lags);
+    const plan = plans.get(key) ?? planHost(all, lags, prune);
+    plans.set(key, plan);
+    planned.push({ host, plan });
+  }
+  return planned;
+}

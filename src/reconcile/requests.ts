@@ -1,0 +1,79 @@
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
+
+/** What a person asked for beyond what the plan finds. */
+export interface Wish {
+  readonly full: boolean;
+  readonly allowPrune: boolean;
+}
+
+/** Which hosts and apps a request means; nothing named means all. */
+export interface Selection {
+  readonly apps?: ReadonlySet<AppKey>;
+  readonly hosts?: ReadonlySet<HostKey>;
+}
+
+/** Hosts that somebody waits for until each was attempted once. */
+export interface Operation {
+  readonly total: number;
+  /** Called after each host; `left` counts down to 0. */
+  onAttempted(listener: (key: HostKey, left: number) => void): void;
+  /** Resolves when every host was attempted, or has left the inventory. */
+  readonly finished: Promise<void>;
+}
+
+interface Pending {
+  readonly wishes: Map<AppKey, Wish>;
+  readonly waiters: Set<(key: HostKey) => void>;
+}
+
+/** Open requests by host. A request that comes while a host is worked on waits for the next attempt. */
+export class Requests {
+  readonly #pending = new Map<HostKey, Pending>();
+
+  /** Opens a request; the caller queues the hosts. */
+  open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, Wish>>): Operation {
+    const left = new Set(wishes.keys());
+    const listeners: ((key: HostKey, left: number) => void)[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const attempted = (key: HostKey) => {
+      if (!left.delete(key)) return;
+      for (const listener of listeners) listener(key, left.size);
+      if (left.size === 0) resolve();
+    };
+    for (const [key, apps] of wishes) this.#add(key, apps).waiters.add(attempted);
+    if (left.size === 0) resolve();
+    return { total: left.size, onAttempted: (listener) => void listeners.push(listener), finished: promise };
+  }
+
+  /** Takes what is asked of a host for the attempt that begins now. */
+  take(key: HostKey): Taken {
+    const pending = this.#pending.get(key);
+    this.#pending.delete(key);
+    return {
+      wishes: pending?.wishes ?? new Map(),
+      /** The wishes are not fulfilled yet: they hold for the next attempt too. */
+      keep: () => void (pending && this.#add(key, pending.wishes)),
+      attempted: () => pending?.waiters.forEach((waiter) => waiter(key)),
+    };
+  }
+
+  #add(key: HostKey, wishes: ReadonlyMap<AppKey, Wish>): Pending {
+    let pending = this.#pending.get(key);
+    if (!pending) this.#pending.set(key, (pending = { wishes: new Map(), waiters: new Set() }));
+    for (const [app, wish] of wishes) {
+      const before = pending.wishes.get(app);
+      pending.wishes.set(app, {
+        full: wish.full || before?.full === true,
+        allowPrune: wish.allowPrune || before?.allowPrune === true,
+      });
+    }
+    return pending;
+  }
+}
+
+export interface Taken {
+  readonly wishes: ReadonlyMap<AppKey, Wish>;
+  keep(): void;
+  attempted(): void;
+}

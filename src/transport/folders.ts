@@ -1,0 +1,35 @@
+import { lstat, mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { FssyncError } from "../model/errors.ts";
+
+/** A unix socket's path has 108 bytes; ours takes 17 of them and ssh's temporary name 17 more. */
+const SOCKET_DIR_LIMIT = 70;
+
+/** Lists of changes; a killed process leaves some behind. */
+export const CHANGE_PREFIX = "change-";
+
+/** Makes the folder for configuration, keys and lists, without what an earlier process left. */
+export async function prepareWorkFolder(dir: string): Promise<void> {
+  await privateFolder(dir);
+  const left = (await readdir(dir)).filter((name) => name.startsWith(CHANGE_PREFIX));
+  await Promise.all(left.map((name) => rm(join(dir, name), { recursive: true, force: true })));
+}
+
+/** Makes the folder for control sockets. Whoever may write there can speak as us on every host. */
+export async function prepareSocketFolder(dir: string): Promise<void> {
+  if (!/^\/[A-Za-z0-9_./-]+$/.test(dir) || dir.length > SOCKET_DIR_LIMIT) {
+    throw new FssyncError(
+      "InvalidSpec",
+      `the folder for ssh's control sockets must be an absolute path of at most ${SOCKET_DIR_LIMIT} plain characters: ${JSON.stringify(dir)}`,
+    );
+  }
+  await privateFolder(dir);
+}
+
+async function privateFolder(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const found = await lstat(dir);
+  const ours = process.getuid === undefined || found.uid === process.getuid();
+  if (found.isDirectory() && ours && (found.mode & 0o077) === 0) return;
+  throw new FssyncError("InvalidSpec", `${dir} must be a folder of this user that nobody else can enter (mode 0700)`);
+}

@@ -1,0 +1,99 @@
+import type { AppKey } from "../model/app.ts";
+import { FssyncError } from "../model/errors.ts";
+import type { Outcome } from "../ports/transport.ts";
+import type { Clearing, Send } from "./passes.ts";
+import type { PreparedLists } from "./prepared-lists.ts";
+import type { ProcessResult } from "./process.ts";
+import { removalCommand, removalInput, REMOVAL_DONE } from "./removal.ts";
+import { deleteArgs, sendArgs, sshArgs, type Remote } from "./rsync-args.ts";
+import { isHostWide, runError } from "./rsync-errors.ts";
+
+/** Runs a program to its end within what is left of the host's time. Throws when it did not come to its end. */
+export type Run = (command: "rsync" | "ssh", args: readonly string[], input?: Uint8Array) => Promise<ProcessResult>;
+
+/** Exit codes of a receiver that cannot delete by list: rsync 3.4.3 and its like, and very old ones. */
+const CANNOT_DELETE_BY_LIST: ReadonlySet<number | null> = new Set([1, 2, 4]);
+
+/**
+ * One change on one host, pass by pass. An error that concerns the host as a whole ends it for all
+ * apps. Any other error of a run that several apps share is answered with a run for each app, so
+ * that only those at fault fail.
+ */
+export class HostRun {
+  readonly #lists: PreparedLists;
+  readonly #remote: Remote;
+  readonly #run: Run;
+  readonly #errors = new Map<AppKey, FssyncError>();
+
+  constructor(lists: PreparedLists, remote: Remote, run: Run) {
+    this.#lists = lists;
+    this.#remote = remote;
+    this.#run = run;
+  }
+
+  /** Throws what concerns the host as a whole. */
+  async all(): Promise<Outcome> {
+    const { clear, sends, deletes, emptyFolders } = this.#lists.passes;
+    await this.#eachShared(clear, (apps) => this.#clear(apps.flatMap((app) => clear.get(app) ?? [])));
+    for (const send of sends) await this.#eachShared(send.files, (apps) => this.#send(send, apps));
+    await this.#eachShared(deletes, (apps) => this.#delete(apps));
+    if (emptyFolders.length > 0 && this.#errors.size < this.#lists.change.apps.length) await this.#removeFolders();
+    return new Map(this.#lists.change.apps.map(({ app }) => [app, this.#errors.get(app) ?? null]));
+  }
+
+  /** Runs once for all apps with a share in the work that have not failed yet; when that fails, for each. */
+  async #eachShared(
+    work: ReadonlyMap<AppKey, unknown>,
+    attempt: (apps: readonly AppKey[]) => Promise<FssyncError | null>,
+  ): Promise<void> {
+    const apps = [...work.keys()].filter((app) => !this.#errors.has(app));
+    if (apps.length === 0) return;
+    const error = await attempt(apps);
+    if (!error) return;
+    if (isHostWide(error)) throw error;
+    // One app is at fault itself; an account that is missing is missing for all.
+    if (apps.length === 1 || error.reason === "InvalidOwner") return this.#fail(apps, error);
+    for (const app of apps) {
+      const own = await attempt([app]);
+      if (own && isHostWide(own)) throw own;
+      if (own) this.#fail([app], own);
+    }
+  }
+
+  #fail(apps: readonly AppKey[], error: FssyncError): void {
+    for (const app of apps) this.#errors.set(app, error);
+  }
+
+  async #send(send: Send, apps: readonly AppKey[]): Promise<FssyncError | null> {
+    const list = await this.#lists.sendList(send, apps);
+    return runError(await this.#run("rsync", sendArgs(this.#remote, list, send.ownership)));
+  }
+
+  async #delete(apps: readonly AppKey[]): Promise<FssyncError | null> {
+    const paths = apps.flatMap((app) => this.#lists.passes.deletes.get(app) ?? []);
+    const list = await this.#lists.deleteList(apps);
+    const result = await this.#run("rsync", deleteArgs(this.#remote, list, paths.length));
+    return CANNOT_DELETE_BY_LIST.has(result.exitCode) ? this.#remove(paths, []) : runError(result);
+  }
+
+  #clear(clearings: readonly Clearing[]): Promise<FssyncError | null> {
+    return this.#remove(
+      clearings.flatMap(({ files }) => files),
+      clearings.flatMap(({ folders }) => folders),
+    );
+  }
+
+  /** A folder that is not empty stays, and is nobody's fault; a lost connection is not overlooked. */
+  async #removeFolders(): Promise<void> {
+    const error = await this.#remove([], this.#lists.passes.emptyFolders);
+    if (error && isHostWide(error) && error.reason !== "SudoDenied") throw error;
+  }
+
+  async #remove(files: readonly string[], folders: readonly string[]): Promise<FssyncError | null> {
+    const command = removalCommand(this.#remote.host.root, this.#remote.sudo);
+    const result = await this.#run("ssh", sshArgs(this.#remote, command), removalInput(files, folders));
+    const error = runError(result);
+    if (error || result.stdout.includes(REMOVAL_DONE)) return error;
+    return new FssyncError("ProtocolError", "the host did not run the command that removes files");
+  }
+}

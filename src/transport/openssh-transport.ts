@@ -1,0 +1,170 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { formatDuration } from "../model/duration.ts";
+import { asFssyncError, FssyncError } from "../model/errors.ts";
+import type { Host } from "../model/host.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/transport.ts";
+import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
+import { HostRun, type Run } from "./host-run.ts";
+import { Masters } from "./masters.ts";
+import { PreparedLists } from "./prepared-lists.ts";
+import { runProcess } from "./process.ts";
+import { masterArgs, type Remote } from "./rsync-args.ts";
+import { runError } from "./rsync-errors.ts";
+import { SshFiles } from "./ssh-files.ts";
+
+/** Seconds without a byte from the host. Longer than ssh's own keepalive, which knows better why. */
+const IO_TIMEOUT = 60;
+
+export interface OpenSshTransportOptions {
+  /** Folder for ssh's configuration, keys and lists; nobody else's. Made with mode 0700. */
+  readonly dir: string;
+  /** Short absolute folder for control sockets; made with mode 0700, refused when others may enter it. */
+  readonly socketDir: string;
+  /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys and known hosts. */
+  readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  readonly hostKeys: "strict" | "accept-new";
+  /** Run rsync as `sudo -n rsync` on the host. */
+  readonly sudo: boolean;
+  /** Milliseconds. */
+  readonly connectTimeout: number;
+  /** rsync on the host; `rsync` unless given. */
+  readonly rsyncPath?: string | undefined;
+  /** Persistent connections kept at most. */
+  readonly maxMasters?: number | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * The host's own OpenSSH and rsync: one rsync per host and ownership over one persistent connection
+ * per host. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
+ * receiver has taken part to the end of the protocol, so that a program that merely exits with 0 is
+ * a ProtocolError. One that lies through the whole protocol is for `verify` to find.
+ */
+export class OpenSshTransport implements Transport {
+  readonly #options: OpenSshTransportOptions;
+  readonly #files: SshFiles;
+  readonly #masters: Masters;
+  readonly #dispose = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+  #folders: Promise<void> | undefined;
+  #changes = 0;
+
+  constructor(options: OpenSshTransportOptions) {
+    const { dir, secret, hostKeys, connectTimeout, clock } = options;
+    this.#options = options;
+    this.#files = new SshFiles({ dir, secret, hostKeys, connectTimeout, clock });
+    this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
+  }
+
+  async prepare(change: HostChange): Promise<PreparedChange> {
+    await this.#ready();
+    return PreparedLists.make(change, join(this.#options.dir, `${CHANGE_PREFIX}${++this.#changes}`));
+  }
+
+  async apply(host: Host, change: PreparedChange, options: { timeout: number; signal: AbortSignal }): Promise<Outcome> {
+    const work = this.#apply(host, change, options);
+    this.#running.add(work);
+    try {
+      return await work;
+    } catch (error) {
+      const failure = asFssyncError(error);
+      return new Map(change.change.apps.map(({ app }) => [app, failure]));
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
+  /** Ends what still runs, and every persistent connection. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#dispose.abort();
+    await Promise.allSettled(this.#running);
+    await this.#masters.endAll();
+  }
+
+  async #apply(host: Host, change: PreparedChange, { timeout, signal }: { timeout: number; signal: AbortSignal }) {
+    if (!(change instanceof PreparedLists))
+      throw new FssyncError("Internal", "the change was prepared by another transport");
+    const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]));
+    await this.#ready();
+    if (await this.#files.refresh()) await this.#masters.retireAll();
+    try {
+      return await this.#masters.with(
+        host,
+        (controlPath) => this.#connect(host, controlPath, run),
+        (controlPath) => new HostRun(change, this.#remote(host, controlPath), run).all(),
+      );
+    } catch (error) {
+      throw await this.#afterFailure(host, asFssyncError(error));
+    }
+  }
+
+  #ready(): Promise<void> {
+    this.#folders ??= Promise.all([
+      prepareWorkFolder(this.#options.dir),
+      prepareSocketFolder(this.#options.socketDir),
+    ]).then(() => undefined);
+    // A full disk today need not be one tomorrow.
+    this.#folders.catch(() => (this.#folders = undefined));
+    return this.#folders;
+  }
+
+  #remote(host: Host, controlPath: string): Remote {
+    const { sudo, rsyncPath = "rsync" } = this.#options;
+    return { host, controlPath, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
+  }
+
+  async #connect(host: Host, controlPath: string, run: BoundedRun): Promise<void> {
+    // ConnectTimeout bounds the connection and the banner; twice of it leaves room for the key exchange.
+    const limit = 2 * this.#options.connectTimeout;
+    const result = await run("ssh", masterArgs({ host, controlPath }), undefined, limit);
+    const error = runError(result);
+    if (error) throw error;
+  }
+
+  /** What can be a dead connection is not used again. */
+  async #afterFailure(host: Host, error: FssyncError): Promise<FssyncError> {
+    this.#options.log.debug({ host: host.key, reason: error.reason, message: error.message }, "host failed");
+    if (error.reason === "ProtocolError" && error.message.includes("connection unexpectedly closed")) {
+      // rsync saw its input end and says no more; whether the connection ended under it, its master knows.
+      if (!(await this.#masters.lives(host))) return this.#lost(host, error);
+    }
+    if (error.info.state === "Unreachable" || error.reason === "SyncTimeout") await this.#masters.drop(host);
+    return error;
+  }
+
+  async #lost(host: Host, error: FssyncError): Promise<FssyncError> {
+    await this.#masters.drop(host);
+    return new FssyncError("ConnectionLost", error.message, { cause: error });
+  }
+
+  #runner(timeout: number, signal: AbortSignal): BoundedRun {
+    const { dir, clock, secret } = this.#options;
+    const end = clock.monotonic() + timeout;
+    const env = childEnvironment(secret === undefined);
+    return async (command, args, input, limit = Infinity) => {
+      const left = end - clock.monotonic();
+      const bounded = limit < left;
+      if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
+      const options = { cwd: dir, env, timeout: Math.min(left, limit), signal, clock };
+      const result = await runProcess(command, args, input ? { ...options, input } : options);
+      if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
+      if (result.aborted) throw new FssyncError("Interrupted", "stopped before the sync was done");
+      if (result.timedOut && bounded)
+        throw new FssyncError("ConnectTimeout", `no login within ${formatDuration(limit)}`);
+      if (result.timedOut) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
+      return result;
+    };
+  }
+}
+
+type BoundedRun = (...args: [...Parameters<Run>, limit?: number]) => ReturnType<Run>;
+
+/** Nothing of the controller's environment reaches rsync and ssh but what they need. */
+function childEnvironment(withAgent: boolean): NodeJS.ProcessEnv {
+  const names = ["PATH", "HOME", "USER", "LOGNAME", ...(withAgent ? ["SSH_AUTH_SOCK"] : [])];
+  const kept = names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+  return { ...Object.fromEntries(kept), LC_ALL: "C" };
+}

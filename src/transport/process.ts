@@ -1,0 +1,152 @@
+import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import type { Readable } from "node:stream";
+import type { Clock } from "../ports/clock.ts";
+
+/** stdout and stderr beyond this are read and dropped: a host can flood us with either. */
+const OUTPUT_LIMIT = 64 * 1024;
+
+export interface ProcessOptions {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Given on standard input; the input is empty without it. */
+  readonly input?: Uint8Array;
+  /** Milliseconds until it is ended. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Milliseconds between SIGTERM and SIGKILL, and between its end and giving up on its pipes. */
+  readonly grace?: number;
+}
+
+export interface ProcessResult {
+  /** Null when a signal ended it, or when it never began. */
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+  readonly aborted: boolean;
+  /** Why it never began: EMFILE, EAGAIN, ENOENT, … */
+  readonly spawnError: NodeJS.ErrnoException | undefined;
+}
+
+/**
+ * Runs a program in a process group of its own. Never rejects. When it resolves, the program is
+ * reaped and no member of its group that we could end is left: on a deadline or an abort the group
+ * gets SIGTERM, then SIGKILL. It settles on `close`, so that output is whole, but a grandchild that
+ * keeps a pipe open holds it for one grace only.
+ */
+export function runProcess(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
+  const { signal, clock, grace = 2000 } = options;
+  if (signal.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
+  const started = start(command, args, options);
+  if (!("child" in started)) return Promise.resolve({ ...NOTHING, spawnError: started.spawnError });
+  const { child } = started;
+  const stdout = collect(child.stdout);
+  const stderr = collect(child.stderr);
+
+  return new Promise((resolve) => {
+    let timedOut = false;
+    let aborted = false;
+    let spawnError: NodeJS.ErrnoException | undefined;
+    const timers: Disposable[] = [clock.after(options.timeout, onTimeout)];
+    signal.addEventListener("abort", onAbort, { once: true });
+    child.once("error", onError).once("exit", onExit).once("close", settle);
+    // A program that ends before it has read everything breaks the pipe; its exit code tells more.
+    child.stdin?.on("error", () => undefined).end(options.input);
+
+    function onTimeout() {
+      timedOut = true;
+      end();
+    }
+    function onAbort() {
+      aborted = true;
+      end();
+    }
+    function end() {
+      killGroup(child, "SIGTERM");
+      timers.push(clock.after(grace, () => killGroup(child, "SIGKILL")));
+      // A process that waits for a dead disk cannot be killed; nobody waits for it.
+      timers.push(clock.after(2 * grace, () => settle(null)));
+    }
+    function onError(error: NodeJS.ErrnoException) {
+      spawnError = error;
+      if (child.pid === undefined) settle(null);
+    }
+    function onExit(exitCode: number | null) {
+      // What the ended program left behind would write into nothing and belongs to no sync any more.
+      if (timedOut || aborted) killGroup(child, "SIGKILL");
+      timers.push(clock.after(grace, () => settle(exitCode)));
+    }
+    function settle(exitCode: number | null) {
+      for (const timer of timers.splice(0)) timer[Symbol.dispose]();
+      signal.removeEventListener("abort", onAbort);
+      for (const pipe of child.stdio) pipe?.destroy();
+      resolve({ exitCode, stdout: stdout(), stderr: stderr(), timedOut, aborted, spawnError });
+    }
+  });
+}
+
+const NOTHING: ProcessResult = {
+  exitCode: null,
+  stdout: "",
+  stderr: "",
+  timedOut: false,
+  aborted: false,
+  spawnError: undefined,
+};
+
+function start(
+  command: string,
+  args: readonly string[],
+  { cwd, env, input }: ProcessOptions,
+): { child: ReadableChild } | { spawnError: NodeJS.ErrnoException } {
+  const options: SpawnOptions = { cwd, env, detached: true, stdio: [input ? "pipe" : "ignore", "pipe", "pipe"] };
+  try {
+    const child = spawn(command, args, options);
+    // Without file handles left Node makes a child without pipes and reports the error later.
+    if (isReadable(child)) return { child };
+    child.once("error", () => undefined);
+    return { spawnError: Object.assign(new Error(`spawn ${command}: no file handles left`), { code: "EMFILE" }) };
+  } catch (error) {
+    return { spawnError: error as NodeJS.ErrnoException };
+  }
+}
+
+interface ReadableChild extends ChildProcess {
+  stdout: Readable;
+  stderr: Readable;
+}
+
+function isReadable(child: ChildProcess): child is ReadableChild {
+  return child.stdout !== null && child.stderr !== null;
+}
+
+function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // The group is gone.
+  }
+}
+
+function collect(stream: Readable): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on("error", () => undefined);
+  stream.on("data", (chunk: Buffer) => {
+    if (size >= OUTPUT_LIMIT) return;
+    const part = chunk.subarray(0, OUTPUT_LIMIT - size);
+    size += part.length;
+    chunks.push(part);
+  });
+  return () => escapeControls(Buffer.concat(chunks).toString("utf8"));
+}
+
+/** Line ends stay; every other control character is shown as `\xNN`, so that no host writes to a terminal. */
+export function escapeControls(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/\r\n/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+}

@@ -1,0 +1,155 @@
+import { bracketed, type Host } from "../model/host.ts";
+import { CONFIG_FILE } from "./ssh-config.ts";
+
+/** Printed by the host, with what is missing after it, when an account is missing there. */
+export const OWNER_MARKER = "fssync-no-account";
+export const FOREIGN_OWNER_MARKER = "fssync-not-root";
+const OWNER_EXIT = 97;
+
+/** What files of one run have in common. */
+export interface Ownership {
+  readonly owner: string;
+  readonly group: string;
+  /** Permission bits to set; null when the snapshot's are right already. */
+  readonly mode: number | null;
+}
+
+export interface Connection {
+  readonly host: Host;
+  /** The socket of the persistent connection; `none` for a connection of its own. */
+  readonly controlPath: string;
+}
+
+export interface Remote extends Connection {
+  readonly sudo: boolean;
+  /** rsync on the host. */
+  readonly rsyncPath: string;
+  /** Seconds without a byte. */
+  readonly ioTimeout: number;
+}
+
+/** Relative to the folder that rsync is started in, but for the sockets. */
+export interface FileList {
+  readonly list: string;
+  /** Absolute folder the list is relative to. */
+  readonly source: string;
+}
+
+/**
+ * Sends the files of a list with one ownership.
+ *
+ * No `-r`, `.` or `-a`: a folder is never an object of its own, so that no attribute of /etc changes.
+ * `--no-implied-dirs` keeps folders and symlinked folders of the host as they are. No `--delete`,
+ * no `--inplace`. No `-t`: the time of arrival is what an operator looks for.
+ */
+export function sendArgs(remote: Remote, { list, source }: FileList, ownership: Ownership): string[] {
+  const { owner, group, mode } = ownership;
+  return [
+    "-lpog",
+    "--checksum",
+    "--delay-updates",
+    ...listArgs(list),
+    `--chown=${owner}:${group}`,
+    ...(mode === null ? [] : [`--chmod=F${mode.toString(8).padStart(4, "0")}`]),
+    ...remoteArgs(remote, remoteRsync(remote, ownership)),
+    "--",
+    `${source}/`,
+    destination(remote.host),
+  ];
+}
+
+/**
+ * Deletes the paths of a list, which `source` lacks. `source` must hold their parent folders, empty:
+ * without them rsync takes the paths for vanished and deletes nothing.
+ */
+export function deleteArgs(remote: Remote, { list, source }: FileList, count: number): string[] {
+  return [
+    "-lpog",
+    ...listArgs(list),
+    "--delete-missing-args",
+    `--max-delete=${count}`,
+    ...remoteArgs(remote, remoteRsync(remote)),
+    "--",
+    `${source}/`,
+    destination(remote.host),
+  ];
+}
+
+/** ssh's argv for a command on the host; with a live control socket it is a client of it. */
+export function sshArgs({ host, controlPath }: Connection, command: string): string[] {
+  return [...sshOptions({ host, controlPath }), "-l", host.user, "--", host.address, command];
+}
+
+/** Opens the persistent connection and returns as soon as it stands. */
+export function masterArgs(connection: Connection): string[] {
+  const { host } = connection;
+  return [...sshOptions(connection), "-f", "-N", "-l", host.user, "--", host.address];
+}
+
+function sshOptions({ host, controlPath }: Connection): string[] {
+  return ["-F", CONFIG_FILE, "-S", controlPath, "-p", String(host.port)];
+}
+
+function listArgs(list: string): string[] {
+  return ["--from0", `--files-from=${list}`, "--no-implied-dirs"];
+}
+
+function remoteArgs(remote: Remote, rsync: string): string[] {
+  return [
+    // --secluded-args under the name that every version knows: paths never meet the host's shell.
+    "-s",
+    `--timeout=${remote.ioTimeout}`,
+    `--rsync-path=${rsync}`,
+    // rsync splits this at spaces; neither the name of the configuration nor a socket's has one.
+    "-e",
+    ["ssh", ...sshOptions(remote)].join(" "),
+  ];
+}
+
+function destination({ user, address, root }: Host): string {
+  return `${user}@${bracketed(address)}:${root.endsWith("/") ? root : `${root}/`}`;
+}
+
+/**
+ * What the host's shell runs. New folders are to be 0755 whatever the login's umask is. An account
+ * that is missing must stop rsync before it begins: rsync itself would warn, keep another owner and
+ * exit 0.
+ */
+function remoteRsync({ sudo, rsyncPath }: Remote, ownership?: Ownership): string {
+  const checks = ownership ? accountChecks(ownership, sudo) : [];
+  return [...checks, "umask 022;", sudo ? "exec sudo -n" : "exec", rsyncPath].join(" ");
+}
+
+function accountChecks({ owner, group }: Ownership, sudo: boolean): string[] {
+  const checks: string[] = [];
+  // root is there on every host, and a login that is not root cannot give it anything: for such a
+  // login the default owner means itself.
+  if (owner !== "root" && !isNumeric(owner)) {
+    checks.push(`id -u ${quote(owner)} >/dev/null 2>&1 || ${stop(`${OWNER_MARKER} user ${owner}`)};`);
+    if (!sudo) checks.push(mayGive(`"$(id -un)"`, quote(owner), `user ${owner}`));
+  }
+  if (group !== "root" && !isNumeric(group)) {
+    const known = `{ getent group ${quote(group)} || grep ${quote(`^${group.replaceAll(".", "[.]")}:`)} /etc/group; }`;
+    checks.push(`${known} >/dev/null 2>&1 || ${stop(`${OWNER_MARKER} group ${group}`)};`);
+    if (!sudo) checks.push(mayGive(`" $(id -Gn) "`, `*${quote(` ${group} `)}*`, `group ${group}`));
+  }
+  return checks;
+}
+
+/** Only root gives files away; any other login keeps them, or gives them to a group it is in. */
+function mayGive(own: string, pattern: string, what: string): string {
+  return `case ${own} in ${pattern}) ;; *) [ "$(id -u)" = 0 ] || ${stop(`${FOREIGN_OWNER_MARKER} ${what}`)} ;; esac;`;
+}
+
+function stop(message: string): string {
+  return `{ echo ${quote(message)} >&2; exit ${OWNER_EXIT}; }`;
+}
+
+function isNumeric(name: string): boolean {
+  return /^\d+$/.test(name);
+}
+
+/** One word for a POSIX shell. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

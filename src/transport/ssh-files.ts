@@ -1,0 +1,90 @@
+import { execFile } from "node:child_process";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { FssyncError } from "../model/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import { CONFIG_FILE, IDENTITY_FILE, KNOWN_HOSTS_FILE, sshConfig, type SshConfig } from "./ssh-config.ts";
+
+const REREAD_INTERVAL = 10_000;
+
+export interface SshFilesOptions {
+  readonly dir: string;
+  /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys. */
+  readonly secret: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  readonly hostKeys: SshConfig["hostKeys"];
+  readonly connectTimeout: number;
+  readonly clock: Clock;
+}
+
+/** ssh's configuration, key and known hosts as files, kept equal to the secret. */
+export class SshFiles {
+  readonly #options: SshFilesOptions;
+  #freshUntil = -Infinity;
+  #running: Promise<boolean> | undefined;
+
+  constructor(options: SshFilesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Looks at the secret again, at most every ten seconds. True when a file changed: connections
+   * that stand were made with what was there before. Throws SecretInvalid.
+   */
+  async refresh(): Promise<boolean> {
+    if (this.#options.clock.monotonic() < this.#freshUntil) return false;
+    this.#running ??= this.#write().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #write(): Promise<boolean> {
+    const { secret, hostKeys, connectTimeout, clock } = this.#options;
+    const files = new Map<string, string>();
+    if (secret) for (const [name, text] of keyFiles(await secret(), hostKeys)) files.set(name, text);
+    const config = sshConfig({ ownKeys: secret !== undefined, hostKeys, connectTimeout, kex: await knownKex() });
+    files.set(CONFIG_FILE, config);
+    let changed = false;
+    for (const [name, text] of files) changed = (await this.#replace(name, text)) || changed;
+    this.#freshUntil = clock.monotonic() + REREAD_INTERVAL;
+    return changed;
+  }
+
+  /** Whole or not at all: a running ssh may open the file at any moment. */
+  async #replace(name: string, text: string): Promise<boolean> {
+    const file = join(this.#options.dir, name);
+    const before = await readFile(file, "utf8").catch(() => undefined);
+    if (before === text) return false;
+    await writeFile(`${file}.new`, text, { mode: 0o600 });
+    await rename(`${file}.new`, file);
+    return true;
+  }
+}
+
+function keyFiles(secret: ReadonlyMap<string, string>, hostKeys: SshConfig["hostKeys"]): [string, string][] {
+  const identity = secret.get("identity");
+  const knownHosts = secret.get("known_hosts");
+  if (!identity?.trim()) throw new FssyncError("SecretInvalid", "the ssh secret has no key `identity`");
+  if (!knownHosts?.trim() && hostKeys === "strict") {
+    throw new FssyncError("SecretInvalid", "the ssh secret has no key `known_hosts`, and ssh.hostKeys is strict");
+  }
+  return [
+    [IDENTITY_FILE, withLineEnds(identity)],
+    [KNOWN_HOSTS_FILE, withLineEnds(knownHosts ?? "")],
+  ];
+}
+
+/** ssh refuses a key whose last line has no end, which is what pasting leaves behind. */
+function withLineEnds(text: string): string {
+  return `${text.replaceAll("\r\n", "\n").trimEnd()}\n`;
+}
+
+let kex: Promise<ReadonlySet<string>> | undefined;
+
+/** Key exchanges of the ssh in PATH; a name it does not know would make it refuse its configuration. */
+function knownKex(): Promise<ReadonlySet<string>> {
+  kex ??= promisify(execFile)("ssh", ["-Q", "kex"]).then(
+    ({ stdout }) => new Set(stdout.split("\n")),
+    () => new Set<string>(),
+  );
+  return kex;
+}

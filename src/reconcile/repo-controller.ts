@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { appKey, type AppId, type AppKey } from "../model/app.ts";
 import { asFssyncError, FssyncError, REASONS, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
+import type { Problem } from "../model/record.ts";
 import { revisionCommit } from "../model/revision.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
 import { needsReconcile } from "../plan/state.ts";
@@ -18,6 +19,7 @@ import { Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
+import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
@@ -72,6 +74,10 @@ export class RepoController implements AsyncDisposable {
   readonly #inventoryLoop: PollLoop;
   /** Ends the syncs under way. */
   readonly #kill = new AbortController();
+  /** Asks Git once and takes the news in; whether that worked. Calls wait for each other. */
+  readonly refreshGit: (signal: AbortSignal) => Promise<boolean>;
+  /** Asks the inventory once and takes the answer in; whether all of it worked. Calls wait for each other. */
+  readonly refreshInventory: (signal: AbortSignal) => Promise<boolean>;
   #fleet!: Fleet;
   #reconciler!: HostReconciler;
   #running: Promise<unknown>[] = [];
@@ -92,8 +98,10 @@ export class RepoController implements AsyncDisposable {
       isSlow: (key) => this.#wasUnreachable(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
     });
-    this.#gitLoop = this.#pollLoop(options.gitInterval, (signal) => this.refreshGit(signal));
-    this.#inventoryLoop = this.#pollLoop(options.inventoryInterval, (signal) => this.refreshInventory(signal));
+    this.refreshGit = serially((signal) => this.#refreshGit(signal));
+    this.refreshInventory = serially((signal) => this.#refreshInventory(signal));
+    this.#gitLoop = this.#pollLoop(options.gitInterval, this.refreshGit);
+    this.#inventoryLoop = this.#pollLoop(options.inventoryInterval, this.refreshInventory);
   }
 
   get repo(): string {
@@ -104,8 +112,12 @@ export class RepoController implements AsyncDisposable {
     return this.#fleet;
   }
 
-  get problems(): Problems {
-    return this.#problems;
+  get suspended(): boolean {
+    return this.#options.suspend;
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#problems.all;
   }
 
   /** Reads what earlier runs left: status, the mirror's newest commit, the last good inventory. Asks nobody. */
@@ -133,8 +145,7 @@ export class RepoController implements AsyncDisposable {
     for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#work());
   }
 
-  /** Asks Git once and takes the news in; whether that worked. */
-  refreshGit(signal: AbortSignal): Promise<boolean> {
+  #refreshGit(signal: AbortSignal): Promise<boolean> {
     return this.#attempt("git", async () => {
       const { source, telemetry, clock } = this.#options;
       try {
@@ -149,8 +160,7 @@ export class RepoController implements AsyncDisposable {
     });
   }
 
-  /** Asks the inventory once and takes the answer in; whether all of it worked. */
-  refreshInventory(signal: AbortSignal): Promise<boolean> {
+  #refreshInventory(signal: AbortSignal): Promise<boolean> {
     return this.#attempt("inventory", async () => {
       const { inventory, telemetry, clock } = this.#options;
       const apps = [...this.#fleet.desired.values()];
@@ -170,6 +180,7 @@ export class RepoController implements AsyncDisposable {
    */
   request(selection: Selection, wish: Wish): Operation {
     const wishes = new Map<HostKey, Map<AppKey, Wish>>();
+    if (this.#options.suspend) return this.#requests.open(wishes);
     for (const host of this.#fleet.hosts.values()) {
       if (selection.hosts && !selection.hosts.has(host.key)) continue;
       const apps = host.apps.filter((app) => this.#isMeant(app, host.key, selection, wish));
@@ -178,6 +189,11 @@ export class RepoController implements AsyncDisposable {
     const operation = this.#requests.open(wishes);
     for (const key of wishes.keys()) this.#queue.add(key);
     return operation;
+  }
+
+  /** What a sync would do now; touches no host. */
+  plan(selection: Selection): Promise<PlannedHost[]> {
+    return planFleet(this.#fleet, this.#options.source, this.#options.prune, selection);
   }
 
   /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */
@@ -346,6 +362,15 @@ export class RepoController implements AsyncDisposable {
       this.#options.log.error({ err }, "status not stored");
     }
   }
+}
+
+function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: AbortSignal) => Promise<boolean> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal) => {
+    const next = last.then(() => poll(signal));
+    last = next.catch(() => {});
+    return next;
+  };
 }
 
 function mayHelpToRetry({ error }: AppOutcome): boolean {

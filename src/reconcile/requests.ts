@@ -15,7 +15,7 @@ export interface Selection {
 
 /** Hosts that somebody waits for until each was attempted once. */
 export interface Operation {
-  readonly total: number;
+  readonly hosts: ReadonlySet<HostKey>;
   /** Called after each host; `left` counts down to 0. */
   onAttempted(listener: (key: HostKey, left: number) => void): void;
   /** Resolves when every host was attempted, or has left the inventory. */
@@ -43,7 +43,11 @@ export class Requests {
     };
     for (const [key, apps] of wishes) this.#add(key, apps).waiters.add(attempted);
     if (left.size === 0) resolve();
-    return { total: left.size, onAttempted: (listener) => void listeners.push(listener), finished: promise };
+    return {
+      hosts: new Set(wishes.keys()),
+      onAttempted: (listener) => void listeners.push(listener),
+      finished: promise,
+    };
   }
 
   /** Takes what is asked of a host for the attempt that begins now. */

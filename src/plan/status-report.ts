@@ -1,0 +1,119 @@
+import { appId, type AppKey } from "../model/app.ts";
+import type { Reason } from "../model/errors.ts";
+import type { HostKey } from "../model/host.ts";
+import type { AppRecord, DesiredRecord, Problem } from "../model/record.ts";
+import type { Revision } from "../model/revision.ts";
+import { worst, type State } from "../model/state.ts";
+import type { RepoStatus } from "../ports/status-store.ts";
+import { stateOf } from "./state.ts";
+
+/** The design's JSON of `status`; times are ISO 8601. */
+export interface StatusReport {
+  readonly repos: readonly RepoReport[];
+}
+
+export interface RepoReport {
+  readonly name: string;
+  readonly revision: Revision | null;
+  /** Only while something is wrong with Git or the inventory. */
+  readonly problems?: readonly Problem[];
+  readonly apps: readonly AppReport[];
+  readonly hosts: readonly HostReport[];
+}
+
+export interface AppReport {
+  readonly mod: string;
+  readonly env: string;
+  readonly app: string;
+  readonly revision: Revision;
+  readonly digest: string;
+  readonly state: State;
+  readonly hosts: Record<"total" | "synced" | "pending" | "failed" | "unreachable" | "drifted", number>;
+  readonly reason?: Reason;
+  readonly message?: string;
+}
+
+export interface HostReport {
+  readonly address: string;
+  readonly port: number;
+  readonly state: State;
+  readonly apps: readonly AppOnHostReport[];
+}
+
+export interface AppOnHostReport {
+  readonly app: AppKey;
+  readonly state: State;
+  readonly revision: Revision | null;
+  readonly digest: string | null;
+  readonly syncedAt: string | null;
+  readonly reason?: Reason;
+  readonly message?: string;
+  readonly failedAt?: string;
+  readonly attempts?: number;
+}
+
+export interface ReportOptions {
+  readonly suspended?: boolean;
+  /** Only these; all when absent. */
+  readonly apps?: ReadonlySet<AppKey> | undefined;
+  readonly hosts?: ReadonlySet<HostKey> | undefined;
+}
+
+/** How an app's hosts are counted: `pending` is whatever is under way or waits, `failed` includes conflicts. */
+const COUNTED_AS = {
+  Failed: "failed",
+  Conflict: "failed",
+  Unreachable: "unreachable",
+  Drifted: "drifted",
+  Syncing: "pending",
+  Pending: "pending",
+  Suspended: "pending",
+  Synced: "synced",
+} as const satisfies Record<State, keyof AppReport["hosts"]>;
+
+export function reportRepo(name: string, status: RepoStatus, options: ReportOptions = {}): RepoReport {
+  const { suspended = false } = options;
+  const states = new Map<AppKey, State[]>();
+  const hosts: HostReport[] = [];
+  for (const host of status.hosts.values()) {
+    if (options.hosts && !options.hosts.has(host.key)) continue;
+    const apps: AppOnHostReport[] = [];
+    for (const [app, record] of host.apps) {
+      const desired = status.apps.get(app);
+      if (!desired || (options.apps && !options.apps.has(app))) continue;
+      const state = stateOf(record, desired, suspended);
+      apps.push(reportAppOnHost(app, state, record, desired));
+      const known = states.get(app);
+      if (known) known.push(state);
+      else states.set(app, [state]);
+    }
+    if (apps.length === 0) continue;
+    const { address, port } = host;
+    hosts.push({ address, port, state: worst(apps.map(({ state }) => state)), apps });
+  }
+  const apps = [...status.apps.values()]
+    .filter(({ key }) => (!options.apps || options.apps.has(key)) && (!options.hosts || states.has(key)))
+    .map((desired) => reportApp(desired, states.get(desired.key) ?? []));
+  const { revision, problems } = status.repo;
+  return { name, revision, ...(problems.length > 0 ? { problems } : {}), apps, hosts };
+}
+
+function reportApp({ key, revision, digest, refused }: DesiredRecord, states: readonly State[]): AppReport {
+  const hosts = { total: states.length, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
+  for (const state of states) hosts[COUNTED_AS[state]] += 1;
+  const state = refused ? "Failed" : worst(states);
+  return { ...appId(key), revision, digest, state, hosts, ...(refused ?? {}) };
+}
+
+function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredRecord): AppOnHostReport {
+  const { revision, digest, syncedAt, failure } = record;
+  const common = { app, state, revision, digest, syncedAt: syncedAt === null ? null : isoTime(syncedAt) };
+  if (desired.refused) return { ...common, ...desired.refused };
+  if (!failure) return common;
+  const { reason, message, at, attempts } = failure;
+  return { ...common, reason, message, failedAt: isoTime(at), attempts };
+}
+
+function isoTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}

@@ -1,0 +1,130 @@
+import type { HostKey } from "../model/host.ts";
+import type { Problem } from "../model/record.ts";
+import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
+import { reportRepo, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
+import { sleep, type Clock } from "../ports/clock.ts";
+import type { StatusStore } from "../ports/status-store.ts";
+import type { RepoController } from "./repo-controller.ts";
+import type { Wish } from "./requests.ts";
+import { select, type Named } from "./selection.ts";
+
+export interface SyncRequest extends Named, Wish {}
+
+/** Progress of a sync: first how many hosts, then each host as it is done. */
+export type SyncProgress =
+  | { readonly kind: "start"; readonly hosts: number }
+  | { readonly kind: "host"; readonly host: HostKey; readonly left: number };
+
+export interface SyncResult {
+  /** What was touched. */
+  readonly report: StatusReport;
+  /** What was wrong with Git or inventories. */
+  readonly problems: readonly (Problem & { readonly repo: string })[];
+}
+
+/** What people and other processes ask of a controller. */
+export interface Desk {
+  /** Looks at Git and inventories, brings the named hosts forward once, and tells what came of it. */
+  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
+  plan(named: Named, signal: AbortSignal): Promise<PlanReport>;
+}
+
+/** All repos of one process. */
+export class Controller implements Desk, AsyncDisposable {
+  readonly #repos: readonly RepoController[];
+  readonly #store: StatusStore;
+  readonly #clock: Clock;
+
+  constructor(options: { repos: readonly RepoController[]; store: StatusStore; clock: Clock }) {
+    this.#repos = options.repos;
+    this.#store = options.store;
+    this.#clock = options.clock;
+  }
+
+  async load(): Promise<void> {
+    await Promise.all(this.#repos.map((repo) => repo.load()));
+  }
+
+  /** The controller's life: polls and syncs until the signal aborts. */
+  start(signal: AbortSignal): void {
+    for (const repo of this.#repos) repo.start(signal);
+  }
+
+  /** For one pass: workers, but no polls of their own. */
+  startWorkers(): void {
+    for (const repo of this.#repos) repo.startWorkers();
+  }
+
+  async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+    await this.#refresh(signal);
+    const operations = select(this.#repos, request).map(({ repo, selection }) => ({
+      repo,
+      selection,
+      operation: repo.request(selection, request),
+    }));
+    let left = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
+    progress({ kind: "start", hosts: left });
+    for (const { operation } of operations) {
+      operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
+    }
+    await Promise.race([Promise.all(operations.map(({ operation }) => operation.finished)), aborted(signal)]);
+    const reports = operations.map(({ repo, selection, operation }) =>
+      this.#report(repo, { ...selection, hosts: operation.hosts }),
+    );
+    return { report: { repos: await Promise.all(reports) }, problems: this.#problems() };
+  }
+
+  async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {
+    await this.#refresh(signal);
+    const repos = select(this.#repos, named).map(async ({ repo, selection }) => ({
+      name: repo.repo,
+      revision: repo.fleet.revision,
+      hosts: (await repo.plan(selection)).map(({ host, plan }) => reportHostPlan(host.host, plan)),
+    }));
+    return { repos: await Promise.all(repos) };
+  }
+
+  /** Lets the syncs under way finish; ends them after `deadline` milliseconds. Returns whether all finished. */
+  async drain(deadline: number): Promise<boolean> {
+    const ended = new AbortController();
+    const drained = Promise.all(this.#repos.map((repo) => repo.drain())).then(() => true);
+    const late = sleep(this.#clock, deadline, ended.signal).then(() => false);
+    const inTime = await Promise.race([drained, late]);
+    ended.abort();
+    if (!inTime) for (const repo of this.#repos) repo.kill();
+    await drained;
+    return inTime;
+  }
+
+  kill(): void {
+    for (const repo of this.#repos) repo.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#repos.map((repo) => repo[Symbol.asyncDispose]()));
+  }
+
+  async #refresh(signal: AbortSignal): Promise<void> {
+    await Promise.all(
+      this.#repos
+        .filter(({ suspended }) => !suspended)
+        .map(async (repo) => {
+          await repo.refreshGit(signal);
+          await repo.refreshInventory(signal);
+        }),
+    );
+  }
+
+  async #report(repo: RepoController, options: ReportOptions) {
+    return reportRepo(repo.repo, await this.#store.load(repo.repo), { ...options, suspended: repo.suspended });
+  }
+
+  #problems() {
+    return this.#repos.flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

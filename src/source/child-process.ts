@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 
 /**
  * simple-git keeps its child process to itself and only ever sends SIGINT. Node announces each new
- * child on a diagnostics channel, which lets us find the process behind a stdout and end it for sure.
+ * child on a diagnostics channel, which lets us find the process behind a stdout and end it, and what it started, for sure.
  */
 let newest: WeakRef<ChildProcess> | undefined;
 
@@ -18,8 +18,14 @@ export function processBehind(stdout: NodeJS.ReadableStream): ChildProcess | und
   return child?.stdout === (stdout as Readable) ? child : undefined;
 }
 
-/** SIGKILL, and an end to the pipes, which a grandchild may hold open long after. */
-export function killForSure(child: ChildProcess | undefined, ...pipes: NodeJS.ReadableStream[]): void {
-  child?.kill("SIGKILL");
-  for (const pipe of pipes) (pipe as Readable).destroy();
+/** A signal to the process, and with `group` to all that it started: it leads a group of its own then. */
+export function signalProcess(child: ChildProcess | undefined, signal: NodeJS.Signals, group: boolean): void {
+  if (child?.pid === undefined) return;
+  try {
+    if (group) process.kill(-child.pid, signal);
+    else child.kill(signal);
+  } catch {
+    // It ended, or it does not lead its group yet.
+    child.kill(signal);
+  }
 }

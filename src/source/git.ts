@@ -1,7 +1,8 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import type { Readable } from "node:stream";
 import { simpleGit, type SimpleGit } from "simple-git";
 import type { Clock } from "../ports/clock.ts";
-import { killForSure, processBehind } from "./child-process.ts";
+import { processBehind, signalProcess } from "./child-process.ts";
 import { gitConfig, gitEnvironment } from "./environment.ts";
 import { GitFailure, type GitEnd } from "./git-failure.ts";
 import { Limit } from "./limit.ts";
@@ -27,6 +28,16 @@ export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+type Binary = ["git"] | ["setsid", "git"];
+
+interface Instance {
+  readonly binary: Binary;
+  readonly abort: AbortSignal;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly stdin: Buffer | string | undefined;
+  readonly ended: (exitCode: number | null, stderr: string) => void;
+}
+
 /** The one way this room runs git: hardened, bounded in time, killed when aborted. */
 export class Git implements AsyncDisposable {
   readonly gitDir: string;
@@ -42,12 +53,15 @@ export class Git implements AsyncDisposable {
 
   /** A command on the mirror alone: few at a time. Its stdout; throws GitFailure. */
   run(args: readonly string[], options: RunOptions = {}): Promise<Buffer> {
-    return this.#track(this.#local.run(() => this.#execute(args, options)));
+    return this.#track(this.#local.run(() => this.#execute(["git"], args, options)));
   }
 
-  /** A command that talks to the remote: it waits for nobody. Its stdout; throws GitFailure. */
+  /**
+   * A command that talks to the remote: it waits for nobody. Its stdout; throws GitFailure. It leads a
+   * process group, since git leaves git-remote-https and ssh behind when it is killed.
+   */
   runRemote(args: readonly string[], options: RunOptions): Promise<Buffer> {
-    return this.#track(this.#execute(args, options));
+    return this.#track(this.#execute(["setsid", "git"], args, options));
   }
 
   /** A process to talk with, for what simple-git cannot do: stream. The caller ends it. */
@@ -76,7 +90,7 @@ export class Git implements AsyncDisposable {
     }
   }
 
-  async #execute(args: readonly string[], { signal, stdin, environment }: RunOptions): Promise<Buffer> {
+  async #execute(binary: Binary, args: readonly string[], { signal, stdin, environment }: RunOptions): Promise<Buffer> {
     const { clock, timeout } = this.#options;
     const command = args[0] ?? "";
     const stop = new AbortController();
@@ -85,13 +99,18 @@ export class Git implements AsyncDisposable {
     let end: GitEnd = "exit";
     let silence: Disposable | undefined;
     let grace: Disposable | undefined;
-    let kill: (() => void) | undefined;
+    let send: ((signal: NodeJS.Signals) => void) | undefined;
+    let closePipes: (() => void) | undefined;
 
     const stopWith = (why: GitEnd) => {
       if (end !== "exit") return;
       end = why;
+      send?.("SIGTERM");
       stop.abort();
-      grace = clock.after(GRACE, () => kill?.());
+      grace = clock.after(GRACE, () => {
+        send?.("SIGKILL");
+        closePipes?.();
+      });
     };
     const interrupt = () => stopWith("aborted");
     const heard = () => {
@@ -102,12 +121,19 @@ export class Git implements AsyncDisposable {
     for (const source of interrupts) source.addEventListener("abort", interrupt, { once: true });
     if (interrupts.some((source) => source.aborted)) interrupt();
 
-    const git = this.#simpleGit(stop.signal, { ...this.#environment(), ...environment }, stdin, (exitCode, stderr) => {
-      result = { exitCode, stderr };
-    });
+    const instance = {
+      binary,
+      abort: stop.signal,
+      environment: { ...this.#environment(), ...environment },
+      stdin,
+      ended: (exitCode: number | null, stderr: string) => (result = { exitCode, stderr }),
+    };
+    const git = this.#simpleGit(instance);
     git.outputHandler((_binary, out, err) => {
       const child = processBehind(out);
-      kill = () => killForSure(child, out, err);
+      send = (name) => signalProcess(child, name, binary.length > 1);
+      // A grandchild may hold them open long after.
+      closePipes = () => [out, err].forEach((pipe) => (pipe as Readable).destroy());
       // Bytes, before simple-git makes a string of them: paths are not always UTF-8.
       out.on("data", (chunk: Buffer) => stdout.push(chunk));
       out.on("data", heard);
@@ -136,13 +162,9 @@ export class Git implements AsyncDisposable {
   }
 
   /** One instance a command: signal, stdin, environment and result belong to that command alone. */
-  #simpleGit(
-    abort: AbortSignal,
-    environment: Record<string, string>,
-    stdin: Buffer | string | undefined,
-    ended: (exitCode: number | null, stderr: string) => void,
-  ): SimpleGit {
+  #simpleGit({ binary, abort, environment, stdin, ended }: Instance): SimpleGit {
     return simpleGit({
+      binary,
       baseDir: this.#options.cwd,
       config: gitConfig(this.#options.timeout),
       abort,

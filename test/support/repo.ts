@@ -134,7 +134,8 @@ function quoted(path: string): string {
   return `${text}"`;
 }
 
-function runGit(args: readonly string[], stdin?: Buffer): Promise<Buffer> {
+/** Runs git without any configuration of the machine. */
+export function runGit(args: readonly string[], stdin?: Buffer): Promise<Buffer> {
   const env = {
     PATH: process.env["PATH"],
     HOME: "/nonexistent",

@@ -1,0 +1,193 @@
+import { lstat, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { appKey, type AppKey } from "../../src/model/app.ts";
+import type { DesiredApp } from "../../src/model/manifest.ts";
+import type { GitSource } from "../../src/ports/git-source.ts";
+import type { Changes } from "../support/repo.ts";
+
+/** The remote that a source under test reads. */
+export interface ContractRemote extends AsyncDisposable {
+  commit(changes: Changes): Promise<string>;
+  /** Replaces the branch by one commit without parents. */
+  forcePush(files: Changes): Promise<string>;
+  removeBranch(): Promise<void>;
+  /** Drops what no branch reaches. */
+  prune(): Promise<void>;
+}
+
+export interface ContractFixture {
+  readonly remote: ContractRemote;
+  /** A source on the remote's only branch, `main`, overlay `common`; each call is a restart of the one before. */
+  open(): Promise<GitSource>;
+}
+
+const WEB = appKey({ mod: "nginx", env: "prod", app: "web" });
+const API = appKey({ mod: "nginx", env: "prod", app: "api" });
+const FILES: Changes = {
+  "nginx/prod/common/etc/motd": "hello\n",
+  "nginx/prod/web/etc/nginx/nginx.conf": "user www;\n",
+  "nginx/prod/web/usr/local/bin/reload": { executable: "#!/bin/sh\n" },
+  "nginx/prod/web/etc/nginx/current": { symlink: "nginx.conf" },
+  "nginx/prod/api/etc/api.conf": "port 80\n",
+};
+
+/** What every source promises. `fixture` gives an empty remote and a way to open sources on it. */
+export function gitSourceContract(name: string, fixture: () => Promise<ContractFixture>): void {
+  describe(`git source contract: ${name}`, () => {
+    let remote: ContractRemote;
+    let open: ContractFixture["open"];
+    let source: GitSource;
+    const { signal } = new AbortController();
+
+    beforeEach(async () => {
+      ({ remote, open } = await fixture());
+      await remote.commit(FILES);
+      source = await open();
+    });
+
+    afterEach(async () => {
+      await source[Symbol.asyncDispose]();
+      await remote[Symbol.asyncDispose]();
+    });
+
+    async function app(key: AppKey, commit: string): Promise<DesiredApp> {
+      const found = (await source.discover(commit)).apps.get(key);
+      if (found === undefined) throw new Error(`no app ${key}`);
+      return found;
+    }
+
+    it("has no head before the first poll, and keeps it across a restart", async () => {
+      expect(await source.head()).toBeNull();
+      const commit = await source.poll(signal);
+      expect(await source.head()).toBe(commit);
+      await source[Symbol.asyncDispose]();
+      source = await open();
+      expect(await source.head()).toBe(commit);
+    });
+
+    it("polls the newest of several commits", async () => {
+      await source.poll(signal);
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 81\n" });
+      const newest = await remote.commit({ "nginx/prod/api/etc/api.conf": "port 82\n" });
+      expect(await source.poll(signal)).toBe(newest);
+    });
+
+    it("discovers apps with the overlay under their own files, sorted by path", async () => {
+      const discovery = await source.discover(await source.poll(signal));
+      expect([...discovery.apps.keys()].sort()).toEqual([API, WEB]);
+      expect(discovery.revision).toBe(`main@sha1:${discovery.commit}`);
+      const manifest = discovery.apps.get(WEB)!.manifest.map(({ path, kind, mode }) => [path, kind, mode]);
+      expect(manifest).toEqual([
+        ["etc/motd", "file", 0o644],
+        ["etc/nginx/current", "symlink", 0o777],
+        ["etc/nginx/nginx.conf", "file", 0o644],
+        ["usr/local/bin/reload", "file", 0o755],
+      ]);
+    });
+
+    it("changes the digest of the apps that changed, and gives it back with a revert", async () => {
+      const first = await source.poll(signal);
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 81\n" });
+      const second = await source.poll(signal);
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 80\n" });
+      const third = await source.poll(signal);
+      expect((await app(API, second)).digest).not.toBe((await app(API, first)).digest);
+      expect((await app(API, third)).digest).toBe((await app(API, first)).digest);
+      expect((await app(WEB, second)).digest).toBe((await app(WEB, first)).digest);
+    });
+
+    it("tells an app at an earlier commit the same way as discover did, also after a restart", async () => {
+      const first = await source.poll(signal);
+      const { digest, manifest } = await app(WEB, first);
+      await source.pin([first]);
+      await remote.commit({ "nginx/prod/web/etc/nginx/nginx.conf": "user other;\n" });
+      await source.poll(signal);
+      await source[Symbol.asyncDispose]();
+      source = await open();
+      expect(await source.appAt(WEB, first)).toEqual({ digest, manifest });
+    });
+
+    it("has no app at a commit that lacks it, nor at a commit that is not there", async () => {
+      const first = await source.poll(signal);
+      expect(await source.appAt("nginx/prod/none", first)).toBeNull();
+      expect(await source.appAt(WEB, "0".repeat(40))).toBeNull();
+    });
+
+    it("writes snapshots with the bytes, the symlinks and the executable bit of Git", async () => {
+      const web = await app(WEB, await source.poll(signal));
+      await source.materialize([web.tree, web.overlay!]);
+      const file = (tree: string, path: string) => join(source.snapshotRoot, tree, path);
+      expect(await readFile(file(web.tree, "etc/nginx/nginx.conf"), "utf8")).toBe("user www;\n");
+      expect(await readFile(file(web.overlay!, "etc/motd"), "utf8")).toBe("hello\n");
+      expect(await readlink(file(web.tree, "etc/nginx/current"))).toBe("nginx.conf");
+      expect((await lstat(file(web.tree, "usr/local/bin/reload"))).mode & 0o100).toBe(0o100);
+    });
+
+    it("holds every file of a manifest in the snapshot that the entry names", async () => {
+      const web = await app(WEB, await source.poll(signal));
+      await source.materialize(new Set(web.manifest.map(({ tree }) => tree)));
+      for (const entry of web.manifest) await lstat(join(source.snapshotRoot, entry.tree, entry.path));
+    });
+
+    it("keeps the snapshots that are listed and removes the others", async () => {
+      const web = await app(WEB, await source.poll(signal));
+      await source.materialize([web.tree, web.overlay!]);
+      await source.collect({ trees: new Set([web.tree]), commits: new Set() });
+      await lstat(join(source.snapshotRoot, web.tree));
+      await expect(lstat(join(source.snapshotRoot, web.overlay!))).rejects.toThrow("ENOENT");
+      await source.materialize([web.overlay!]);
+      await lstat(join(source.snapshotRoot, web.overlay!));
+    });
+
+    it("fault 5: a pinned base outlives a force-push", async () => {
+      const first = await source.poll(signal);
+      const before = await app(WEB, first);
+      await source.pin([first]);
+      const rewritten = await remote.forcePush({ ...FILES, "nginx/prod/api/etc/api.conf": "rewritten\n" });
+      await remote.prune();
+      expect(await source.poll(signal)).toBe(rewritten);
+      await source[Symbol.asyncDispose]();
+      source = await open();
+      expect((await source.appAt(WEB, first))?.manifest).toEqual(before.manifest);
+      await source.materialize([before.tree]);
+    });
+
+    it("fault 6: a branch that is gone is BranchMissing and the head stays", async () => {
+      const commit = await source.poll(signal);
+      await remote.removeBranch();
+      await expect(source.poll(signal)).rejects.toMatchObject({ reason: "BranchMissing" });
+      expect(await source.head()).toBe(commit);
+    });
+
+    it("fault 6: a commit without any app is EmptyTree", async () => {
+      await remote.forcePush({ "README.md": "nothing here\n" });
+      const commit = await source.poll(signal);
+      await expect(source.discover(commit)).rejects.toMatchObject({ reason: "EmptyTree" });
+    });
+
+    it("fault 8: a rename is a path less and a path more", async () => {
+      await source.poll(signal);
+      await remote.commit({ "nginx/prod/api/etc/api.conf": null, "nginx/prod/api/etc/api.d/api.conf": "port 80\n" });
+      const paths = (await app(API, await source.poll(signal))).manifest.map(({ path }) => path);
+      expect(paths).toEqual(["etc/api.d/api.conf", "etc/motd"]);
+    });
+
+    it("fault 9: a file becomes a folder and a folder a file", async () => {
+      await remote.commit({ "nginx/prod/api/etc/api.conf": null, "nginx/prod/api/etc/api.conf/10.conf": "port 80\n" });
+      expect((await app(API, await source.poll(signal))).manifest[0]!.path).toBe("etc/api.conf/10.conf");
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 80\n" });
+      expect((await app(API, await source.poll(signal))).manifest[0]!.path).toBe("etc/api.conf");
+    });
+
+    it("fault 15: a commit reads the same after the branch moved on", async () => {
+      const first = await source.poll(signal);
+      await remote.commit({ "nginx/prod/web/etc/nginx/nginx.conf": "user other;\n" });
+      await source.poll(signal);
+      const web = await app(WEB, first);
+      await source.materialize([web.tree]);
+      const file = join(source.snapshotRoot, web.tree, "etc/nginx/nginx.conf");
+      expect(await readFile(file, "utf8")).toBe("user www;\n");
+    });
+  });
+}

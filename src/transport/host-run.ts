@@ -24,6 +24,8 @@ export class HostRun {
   readonly #remote: Remote;
   readonly #run: Run;
   readonly #errors = new Map<AppKey, FssyncError>();
+  /** Files of runs that failed on the host. */
+  readonly #undelivered = new Set<string>();
 
   constructor(lists: PreparedLists, remote: Remote, run: Run) {
     this.#lists = lists;
@@ -37,6 +39,7 @@ export class HostRun {
     await this.#eachShared(clear, (apps) => this.#clear(apps.flatMap((app) => clear.get(app) ?? [])));
     for (const send of sends) await this.#eachShared(send.files, (apps) => this.#send(send, apps));
     await this.#eachShared(deletes, (apps) => this.#delete(apps));
+    if (this.#undelivered.size > 0) await this.#removeParts();
     if (emptyFolders.length > 0 && this.#errors.size < this.#lists.change.apps.length) await this.#removeFolders();
     return new Map(this.#lists.change.apps.map(({ app }) => [app, this.#errors.get(app) ?? null]));
   }
@@ -66,7 +69,14 @@ export class HostRun {
 
   async #send(send: Send, apps: readonly AppKey[]): Promise<FssyncError | null> {
     const list = await this.#lists.sendList(send, apps);
-    return runError(await this.#run("rsync", sendArgs(this.#remote, list, send.ownership)));
+    const error = runError(await this.#run("rsync", sendArgs(this.#remote, list, send.ownership)));
+    for (const app of apps) {
+      for (const { path } of send.files.get(app) ?? []) {
+        if (error) this.#undelivered.add(path);
+        else this.#undelivered.delete(path);
+      }
+    }
+    return error;
   }
 
   async #delete(apps: readonly AppKey[]): Promise<FssyncError | null> {
@@ -83,6 +93,12 @@ export class HostRun {
     );
   }
 
+  /** What --delay-updates keeps of files that it could not put in place. The host may be full: no error of it counts. */
+  async #removeParts(): Promise<void> {
+    const parts = [...this.#undelivered].map(partPath);
+    await this.#remove(parts, [...new Set(parts.map((part) => part.slice(0, part.lastIndexOf("/"))))]);
+  }
+
   /** A folder that is not empty stays, and is nobody's fault; a lost connection is not overlooked. */
   async #removeFolders(): Promise<void> {
     const error = await this.#remove([], this.#lists.passes.emptyFolders);
@@ -96,4 +112,10 @@ export class HostRun {
     if (error || result.stdout.includes(REMOVAL_DONE)) return error;
     return new FssyncError("ProtocolError", "the host did not run the command that removes files");
   }
+}
+
+/** Where rsync's --delay-updates keeps a file until all have arrived. */
+function partPath(path: string): string {
+  const at = path.lastIndexOf("/") + 1;
+  return `${path.slice(0, at)}.~tmp~/${path.slice(at)}`;
 }

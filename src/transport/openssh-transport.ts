@@ -87,6 +87,7 @@ export class OpenSshTransport implements Transport {
   async #apply(host: Host, change: PreparedChange, { timeout, signal }: { timeout: number; signal: AbortSignal }) {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
+    if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
     const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]));
     await this.#ready();
     if (await this.#files.refresh()) await this.#masters.retireAll();
@@ -124,14 +125,15 @@ export class OpenSshTransport implements Transport {
     if (error) throw error;
   }
 
-  /** What can be a dead connection is not used again. */
+  /** A connection that may be dead, or on which the host may still be at work, is not used again. */
   async #afterFailure(host: Host, error: FssyncError): Promise<FssyncError> {
     this.#options.log.debug({ host: host.key, reason: error.reason, message: error.message }, "host failed");
     if (error.reason === "ProtocolError" && error.message.includes("connection unexpectedly closed")) {
       // rsync saw its input end and says no more; whether the connection ended under it, its master knows.
       if (!(await this.#masters.lives(host))) return this.#lost(host, error);
     }
-    if (error.info.state === "Unreachable" || error.reason === "SyncTimeout") await this.#masters.drop(host);
+    const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
+    if (unsure || error.info.state === "Unreachable") await this.#masters.drop(host);
     return error;
   }
 
@@ -161,6 +163,11 @@ export class OpenSshTransport implements Transport {
 }
 
 type BoundedRun = (...args: [...Parameters<Run>, limit?: number]) => ReturnType<Run>;
+
+/** A change of settings alone moves no byte: no host needs to be asked. */
+function isEmpty({ apps, emptyFolders }: HostChange): boolean {
+  return emptyFolders.length === 0 && apps.every((app) => app.send.length === 0 && app.delete.length === 0);
+}
 
 /** Nothing of the controller's environment reaches rsync and ssh but what they need. */
 function childEnvironment(withAgent: boolean): NodeJS.ProcessEnv {

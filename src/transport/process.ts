@@ -5,6 +5,9 @@ import type { Clock } from "../ports/clock.ts";
 /** stdout and stderr beyond this are read and dropped: a host can flood us with either. */
 const OUTPUT_LIMIT = 64 * 1024;
 
+/** Milliseconds for the last words of what was killed. */
+const KILLED_DRAIN = 50;
+
 export interface ProcessOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
@@ -14,8 +17,10 @@ export interface ProcessOptions {
   readonly timeout: number;
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  /** Milliseconds between SIGTERM and SIGKILL, and between its end and giving up on its pipes. */
+  /** Milliseconds between SIGTERM and SIGKILL. rsync takes two seconds to end by SIGTERM, for a terminal we have not. */
   readonly grace?: number;
+  /** Milliseconds between its end and giving up on its pipes. */
+  readonly drain?: number;
 }
 
 export interface ProcessResult {
@@ -33,10 +38,10 @@ export interface ProcessResult {
  * Runs a program in a process group of its own. Never rejects. When it resolves, the program is
  * reaped and no member of its group that we could end is left: on a deadline or an abort the group
  * gets SIGTERM, then SIGKILL. It settles on `close`, so that output is whole, but a grandchild that
- * keeps a pipe open holds it for one grace only.
+ * keeps a pipe open holds it for `drain` only.
  */
 export function runProcess(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
-  const { signal, clock, grace = 2000 } = options;
+  const { signal, clock, grace = 500, drain = 2000 } = options;
   if (signal.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
   const started = start(command, args, options);
   if (!("child" in started)) return Promise.resolve({ ...NOTHING, spawnError: started.spawnError });
@@ -66,7 +71,7 @@ export function runProcess(command: string, args: readonly string[], options: Pr
       killGroup(child, "SIGTERM");
       timers.push(clock.after(grace, () => killGroup(child, "SIGKILL")));
       // A process that waits for a dead disk cannot be killed; nobody waits for it.
-      timers.push(clock.after(2 * grace, () => settle(null)));
+      timers.push(clock.after(grace + drain, () => settle(null)));
     }
     function onError(error: NodeJS.ErrnoException) {
       spawnError = error;
@@ -75,7 +80,8 @@ export function runProcess(command: string, args: readonly string[], options: Pr
     function onExit(exitCode: number | null) {
       // What the ended program left behind would write into nothing and belongs to no sync any more.
       if (timedOut || aborted) killGroup(child, "SIGKILL");
-      timers.push(clock.after(grace, () => settle(exitCode)));
+      // A persistent connection's master holds the pipes until the host closes its end, which may never be.
+      timers.push(clock.after(timedOut || aborted ? KILLED_DRAIN : drain, () => settle(exitCode)));
     }
     function settle(exitCode: number | null) {
       for (const timer of timers.splice(0)) timer[Symbol.dispose]();

@@ -60,12 +60,14 @@ export function sendArgs(remote: Remote, { list, source }: FileList, ownership: 
 
 /**
  * Deletes the paths of a list, which `source` lacks. `source` must hold their parent folders, empty:
- * without them rsync takes the paths for vanished and deletes nothing.
+ * without them rsync takes the paths for vanished and deletes nothing. `--existing` keeps it from making
+ * those parents on a host that has lost them.
  */
 export function deleteArgs(remote: Remote, { list, source }: FileList, count: number): string[] {
   return [
     "-lpog",
     ...listArgs(list),
+    "--existing",
     "--delete-missing-args",
     `--max-delete=${count}`,
     ...remoteArgs(remote, remoteRsync(remote)),

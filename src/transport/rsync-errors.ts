@@ -40,14 +40,7 @@ const PATTERNS: readonly (readonly [RegExp, Reason])[] = [
 ];
 
 /** Lines that explain nothing when another one is there. */
-const NOISE = [
-  /^$/,
-  /^@+$/,
-  /^rsync error: /,
-  /^rsync warning: /,
-  /^rsync: connection unexpectedly closed/,
-  /^WARNING: /,
-];
+const NOISE = [/^@+$/, /^rsync error: /, /^rsync warning: /, /^rsync: connection unexpectedly closed/, /^WARNING: /];
 
 /** What rsync's own codes mean when no text says more. */
 const CODES: ReadonlyMap<number, Reason> = new Map([
@@ -128,7 +121,10 @@ function codeFault({ exitCode, stderr }: Ending): Fault {
 }
 
 function lines(stderr: string): string[] {
-  return stderr.split("\n").map((line) => line.trim());
+  return stderr
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
 }
 
 function endText(exitCode: number | null): string {

@@ -1,0 +1,90 @@
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { describe, expect, test } from "vitest";
+import { escapeControls, runProcess, type ProcessOptions } from "../../../src/transport/process.ts";
+import { realClock } from "../../support/fleet-clock.ts";
+import { until } from "../../support/fleet/processes.ts";
+
+function sh(script: string, options: Partial<ProcessOptions> = {}) {
+  const signal = new AbortController().signal;
+  const base = { cwd: tmpdir(), env: { PATH: process.env.PATH }, timeout: 10_000, signal, clock: realClock };
+  return runProcess("sh", ["-c", script], { ...base, ...options });
+}
+
+function runs(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
+describe("a child process", () => {
+  test("gives its exit code and both outputs", async () => {
+    expect(await sh("echo out; echo err >&2; exit 3")).toMatchObject({ exitCode: 3, stdout: "out\n", stderr: "err\n" });
+  });
+
+  test("reads its input, and may end before it has read it", async () => {
+    expect(await sh("cat", { input: Buffer.from("in") })).toMatchObject({ exitCode: 0, stdout: "in" });
+    expect(await sh("exit 4", { input: Buffer.alloc(1_000_000) })).toMatchObject({ exitCode: 4 });
+  });
+
+  test("is ended at its deadline, with its children", async () => {
+    const result = await sh("sleep 600 & echo $!; wait", { timeout: 200 });
+    expect(result).toMatchObject({ timedOut: true, aborted: false });
+    expect(runs(Number(result.stdout))).toBe(false);
+  });
+
+  test("is ended by an abort", async () => {
+    const controller = new AbortController();
+    const result = sh("sleep 600", { signal: controller.signal });
+    controller.abort();
+    expect(await result).toMatchObject({ aborted: true, timedOut: false, exitCode: null });
+  });
+
+  test("is not started after an abort", async () => {
+    expect(await sh("echo started", { signal: AbortSignal.abort() })).toMatchObject({ aborted: true, stdout: "" });
+  });
+
+  test("is killed when it does not listen to SIGTERM", async () => {
+    const result = await sh("trap '' TERM; echo $$; while :; do sleep 0.05; done", { timeout: 200, grace: 100 });
+    expect(result.timedOut).toBe(true);
+    expect(runs(Number(result.stdout))).toBe(false);
+  });
+
+  test("fault 40: a grandchild that keeps the pipe open does not hold it", async () => {
+    const before = performance.now();
+    const result = await sh("setsid sleep 60 & echo $!; exit 5", { drain: 200 });
+    expect(result).toMatchObject({ exitCode: 5, timedOut: false });
+    expect(performance.now() - before).toBeLessThan(5000);
+    process.kill(Number(result.stdout), "SIGKILL");
+    await until(() => !runs(Number(result.stdout)), 5000, "the grandchild to end");
+  });
+
+  test("fault 36: a flood is read to its end and kept to 64 KiB", async () => {
+    const result = await sh("yes flood | head -c 5000000 >&2; echo done");
+    expect(result.stdout).toBe("done\n");
+    expect(result.stderr.length).toBe(65_536);
+  });
+
+  test("a program that is not there is an error, not an exception", async () => {
+    const options = { cwd: tmpdir(), env: {}, timeout: 1000, signal: new AbortController().signal, clock: realClock };
+    const result = await runProcess("no-such-program", [], options);
+    expect(result.spawnError?.code).toBe("ENOENT");
+  });
+
+  test("leaves no listener on the signal", async () => {
+    const controller = new AbortController();
+    let added = 0;
+    const { signal } = controller;
+    const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
+    signal.addEventListener = ((...args: Parameters<typeof add>) => (added++, add(...args))) as typeof add;
+    signal.removeEventListener = ((...args: Parameters<typeof remove>) => (added--, remove(...args))) as typeof remove;
+    await sh("true", { signal });
+    expect(added).toBe(0);
+  });
+});
+
+test("control characters are shown, not sent on", () => {
+  expect(escapeControls("a\x1b[31mb\r\nc\td\x00\x9b")).toBe("a\\x1b[31mb\nc\td\\x00\\x9b");
+});

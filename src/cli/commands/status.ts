@@ -1,0 +1,48 @@
+import { access } from "node:fs/promises";
+import { loadConfigRepos } from "../../config/load.ts";
+import type { AppKey } from "../../model/app.ts";
+import { FssyncError } from "../../model/errors.ts";
+import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
+import { print, printProblems } from "../print.ts";
+import type { Context } from "../program.ts";
+import { statusTable } from "../status-table.ts";
+
+/** Prints the status store as it is; asks neither Git nor hosts. */
+export async function statusCommand(context: Context, apps: string[]): Promise<number> {
+  const { build, log, stdout, stderr } = context;
+  const suspended = await suspendedRepos(context);
+  await using store = build.statusReader(context, log);
+  const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
+  const repos = await Promise.all(
+    (await store.repos()).map(async (name) =>
+      reportRepo(name, await store.load(name), { apps: wanted, suspended: suspended.has(name) }),
+    ),
+  );
+  const report: StatusReport = { repos };
+  for (const app of wanted ?? []) {
+    const known = repos.some((repo) => repo.apps.some((one) => `${one.mod}/${one.env}/${one.app}` === app));
+    if (!known) throw new FssyncError("InvalidSpec", `no app ${app} in the status store (expected mod/env/app)`);
+  }
+  print(stdout, context.output, report, (wide) => {
+    if (repos.length === 0)
+      return `Nothing in ${context.dataDir} yet: start \`fssync run\` or \`fssync sync\` first.\n`;
+    return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+  });
+  printProblems(
+    stderr,
+    repos.flatMap((repo) => (repo.problems ?? []).map((problem) => ({ ...problem, repo: repo.name }))),
+  );
+  return 0;
+}
+
+/** The store does not say what is suspended, the configuration does; `status` works without one too. */
+async function suspendedRepos({ file, allowFileUrls, log }: Context): Promise<ReadonlySet<string>> {
+  try {
+    await access(file);
+    const configs = await loadConfigRepos(file, { allowFileUrls });
+    return new Set(configs.filter(({ spec }) => spec.suspend).map(({ metadata }) => metadata.name));
+  } catch (err) {
+    log.debug({ err }, "status without the configuration");
+    return new Set();
+  }
+}

@@ -1,0 +1,43 @@
+import type { StatusReport } from "../../plan/status-report.ts";
+import type { SyncResult } from "../../reconcile/controller.ts";
+import { atDesk } from "../desk.ts";
+import { print, printProblems } from "../print.ts";
+import type { Context } from "../program.ts";
+import { showProgress } from "../progress.ts";
+import { statusTable } from "../status-table.ts";
+
+interface Options {
+  readonly host?: string[];
+  readonly full: boolean;
+  readonly allowPrune: boolean;
+}
+
+/** One pass. Exit: 0 all synced, 1 error, 2 some failed, 4 some unreachable, 6 both. */
+export async function syncCommand(context: Context, apps: string[], options: Options): Promise<number> {
+  const { stdout, stderr, signal } = context;
+  const request = { apps, hosts: options.host ?? [], full: options.full, allowPrune: options.allowPrune };
+  const result = await atDesk(context, async (desk) => {
+    using progress = showProgress(stderr);
+    return await desk.sync(request, progress.on, signal);
+  });
+  print(stdout, context.output, result.report, (wide) => syncedTable(result, stdout, wide));
+  printProblems(stderr, result.problems);
+  return exitCode(result);
+}
+
+function syncedTable({ report }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
+  if (report.repos.every(({ hosts }) => hosts.length === 0)) return "Nothing lags: every host has what Git has.\n";
+  return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+}
+
+function exitCode({ report, problems }: SyncResult): number {
+  const states = new Set(hostStates(report));
+  const failed = ["Failed", "Conflict", "Drifted", "Pending", "Syncing"].some((state) => states.has(state));
+  const code = (failed ? 2 : 0) + (states.has("Unreachable") ? 4 : 0);
+  if (code > 0) return code;
+  return problems.some(({ reason }) => reason !== "InvalidHost") ? 1 : 0;
+}
+
+function hostStates({ repos }: StatusReport): string[] {
+  return repos.flatMap(({ hosts }) => hosts.flatMap(({ apps }) => apps.map(({ state }) => state as string)));
+}

@@ -1,0 +1,55 @@
+import { isAbsolute, resolve } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { LOG_LEVELS, type LogLevel } from "../log/logger.ts";
+
+export const OUTPUTS = ["table", "wide", "json", "yaml"] as const;
+export type Output = (typeof OUTPUTS)[number];
+
+/** The options that every command takes. */
+export interface Globals {
+  readonly file: string;
+  readonly dataDir: string;
+  readonly secretsDir: string;
+  readonly listen: string;
+  readonly allowFileUrls: boolean;
+  readonly output: Output;
+  readonly logLevel: LogLevel;
+}
+
+/** Adds the global options to a command, so that they may stand before or after its name. */
+export function withGlobals(command: Command): Command {
+  return command
+    .addOption(env("-f, --file <path>", "file of ConfigRepo documents", "FILE").default("fssync.yaml").argParser(path))
+    .addOption(env("--data-dir <dir>", "where state is kept", "DATA_DIR").default(".fssync").argParser(path))
+    .addOption(
+      env("--secrets-dir <dir>", "folder of Secrets: <dir>/<name>/<key>", "SECRETS_DIR")
+        .default("secrets")
+        .argParser(path),
+    )
+    .addOption(
+      env("--listen <address:port>", "where /healthz, /readyz and /metrics are served", "LISTEN").default(
+        "127.0.0.1:8080",
+      ),
+    )
+    .addOption(
+      env("--allow-file-urls", "allow Git repos on this machine", "ALLOW_FILE_URLS").default(false).argParser(flag),
+    )
+    .addOption(env("-o, --output <format>", "how results are printed", "OUTPUT").choices(OUTPUTS).default("table"))
+    .addOption(env("--log-level <level>", "how much is logged", "LOG_LEVEL").choices(LOG_LEVELS).default("info"));
+}
+
+function env(flags: string, description: string, name: string): Option {
+  return new Option(flags, description).env(`FSSYNC_${name}`);
+}
+
+/** An environment variable is text even for a flag: `FSSYNC_ALLOW_FILE_URLS=false` means no. */
+function flag(text: string): boolean {
+  if (["true", "1", "yes"].includes(text)) return true;
+  if (["false", "0", "no", ""].includes(text)) return false;
+  throw new InvalidArgumentError("expected true or false.");
+}
+
+function path(text: string): string {
+  if (text === "") throw new InvalidArgumentError("expected a path.");
+  return isAbsolute(text) ? text : resolve(text);
+}

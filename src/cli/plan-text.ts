@@ -1,0 +1,39 @@
+import { bracketed } from "../model/host.ts";
+import { displayPath } from "../model/path.ts";
+import { shortRevision } from "../model/revision.ts";
+import type { AppPlanReport, HostPlanReport, PlanReport, RepoPlanReport } from "../plan/plan-report.ts";
+import { painter } from "./style.ts";
+
+type Paint = ReturnType<typeof painter>;
+
+/** Hosts that need the same are told together. With `verbose` every file is named. */
+export function planText({ repos }: PlanReport, options: { terminal: boolean; verbose: boolean }): string {
+  const paint = painter(options.terminal);
+  return repos.map((repo) => repoText(repo, options.verbose, paint)).join("\n");
+}
+
+function repoText({ name, revision, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
+  const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}`;
+  if (hosts.length === 0) return `${title}\n  Nothing to do: every host has what Git has.\n`;
+  const groups = Map.groupBy(hosts, ({ apps }) => JSON.stringify(apps));
+  const texts = [...groups.values()].map((group) => groupText(group, verbose, paint));
+  return `${title}\n${texts.join("\n")}`;
+}
+
+function groupText(hosts: readonly HostPlanReport[], verbose: boolean, paint: Paint): string {
+  const names = hosts.map(({ address, port }) => (port === 22 ? address : `${bracketed(address)}:${port}`));
+  const shown = verbose ? names : names.slice(0, 5);
+  const more = names.length > shown.length ? `, … ${names.length} hosts` : "";
+  const apps = hosts[0]!.apps.map((app) => appText(app, verbose, paint));
+  return `  ${shown.join(", ")}${more}\n${apps.join("")}`;
+}
+
+function appText({ app, why, send, delete: gone, held }: AppPlanReport, verbose: boolean, paint: Paint): string {
+  const title = `    ${app}  ${held ? paint("magenta", why) : why}\n`;
+  if (!verbose) return title;
+  const files = [
+    ...send.map((path) => paint("green", `      + ${displayPath(path)}\n`)),
+    ...gone.map((path) => paint("red", `      - ${displayPath(path)}\n`)),
+  ];
+  return title + files.join("");
+}

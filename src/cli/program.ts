@@ -1,0 +1,123 @@
+import { Argument, Command, CommanderError } from "commander";
+import type { Logger } from "pino";
+import { asFssyncError, REASONS } from "../model/errors.ts";
+import { createLogger } from "../log/logger.ts";
+import { planCommand } from "./commands/plan.ts";
+import { resyncCommand } from "./commands/resync.ts";
+import { runCommand } from "./commands/run.ts";
+import { statusCommand } from "./commands/status.ts";
+import { syncCommand } from "./commands/sync.ts";
+import { validateCommand } from "./commands/validate.ts";
+import { withGlobals, type Globals } from "./globals.ts";
+import type { Builders } from "./builders.ts";
+
+/** What a command works with. */
+export interface Context extends Globals {
+  readonly log: Logger;
+  readonly build: Builders;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborts at the first SIGTERM or SIGINT. */
+  readonly signal: AbortSignal;
+  /** Aborts at the second. */
+  readonly impatient: AbortSignal;
+}
+
+/** Runs one command line and returns its exit code; the design's table says which. */
+export async function runProgram(argv: readonly string[], version: string, build: Builders): Promise<number> {
+  let exitCode = 0;
+  const program = new Command("fssync")
+    .description("Keeps configuration files on Linux hosts equal to Git.")
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError("(see fssync --help)");
+  const add = (command: Command, action: (context: Context, names: string[], options: never) => Promise<number>) => {
+    withGlobals(command).exitOverride();
+    command.action(async (...args: unknown[]) => {
+      const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
+      exitCode = await withContext(command.opts<Globals>(), build, (context) =>
+        action(context, names, command.opts() as never),
+      );
+    });
+    program.addCommand(command);
+  };
+  const apps = () => new Argument("[apps...]", "apps as mod/env/app; all when none is named");
+
+  add(new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"), runCommand);
+  add(
+    new Command("sync")
+      .description("one pass over what lags, now")
+      .addArgument(apps())
+      .option("--host <address...>", "only these hosts")
+      .option("--full", "all files of all hosts, with checksums, whatever the status store says", false)
+      .option("--allow-prune", "let changes delete more than sync.maxDeletePercent", false),
+    syncCommand,
+  );
+  add(
+    new Command("plan")
+      .description("what a sync would send and delete where; touches no host")
+      .addArgument(apps())
+      .option("--host <address...>", "only these hosts")
+      .option("-v, --verbose", "say why, and name every file", false)
+      .option("--detailed-exitcode", "exit with 2 when there is something to do", false),
+    planCommand,
+  );
+  add(
+    new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
+    statusCommand,
+  );
+  add(
+    new Command("resync")
+      .description("asks the running controller for a forced resync of an app or a host")
+      .addArgument(new Argument("<name>", "an app as mod/env/app, or a host")),
+    resyncCommand,
+  );
+  add(
+    new Command("validate").description("checks the configuration, and the repo's layout and attributes"),
+    validateCommand,
+  );
+
+  try {
+    await program.parseAsync(argv);
+    return exitCode;
+  } catch (error) {
+    // Commander has printed its own message; asking for help or the version is no error.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    throw error;
+  }
+}
+
+async function withContext(
+  globals: Globals,
+  build: Builders,
+  action: (context: Context) => Promise<number>,
+): Promise<number> {
+  const { stdout, stderr } = process;
+  const log = createLogger({ level: globals.logLevel, terminal: stderr.isTTY === true });
+  using signals = onSignals(log);
+  try {
+    return await action({ ...globals, log, build, stdout, stderr, ...signals });
+  } catch (thrown) {
+    const error = asFssyncError(thrown);
+    stderr.write(`fssync: ${error.reason}: ${error.message}\n`);
+    if (error.reason === "Internal") log.debug({ err: thrown }, "internal error");
+    stderr.write(`${REASONS[error.reason].next}\n`);
+    return 1;
+  }
+}
+
+function onSignals(log: Logger): Pick<Context, "signal" | "impatient"> & Disposable {
+  const first = new AbortController();
+  const second = new AbortController();
+  const listener = (signal: NodeJS.Signals) => {
+    log.info({ signal }, first.signal.aborted ? "told to stop at once" : "told to stop");
+    (first.signal.aborted ? second : first).abort();
+  };
+  const names = ["SIGTERM", "SIGINT"] as const;
+  for (const name of names) process.on(name, listener);
+  return {
+    signal: first.signal,
+    impatient: second.signal,
+    [Symbol.dispose]: () => names.forEach((name) => process.off(name, listener)),
+  };
+}

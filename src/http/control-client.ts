@@ -1,0 +1,52 @@
+import { createInterface } from "node:readline/promises";
+import { Client } from "undici";
+import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
+import type { PlanReport } from "../plan/plan-report.ts";
+import type { Desk, SyncProgress, SyncRequest, SyncResult } from "../reconcile/controller.ts";
+import type { Named } from "../reconcile/selection.ts";
+import type { ControlLine } from "./json-lines.ts";
+
+/** The desk of the controller that listens on a control socket. */
+export class ControlClient implements Desk {
+  readonly #socket: string;
+
+  constructor(socket: string) {
+    this.#socket = socket;
+  }
+
+  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+    const { apps, hosts, full, allowPrune } = request;
+    return this.#ask("/sync", { apps, hosts, full, allowPrune }, progress, signal);
+  }
+
+  plan({ apps, hosts }: Named, signal: AbortSignal): Promise<PlanReport> {
+    return this.#ask<never, PlanReport>("/plan", { apps, hosts }, () => {}, signal);
+  }
+
+  async #ask<Event, Result>(
+    path: string,
+    body: object,
+    onEvent: (event: Event) => void,
+    signal: AbortSignal,
+  ): Promise<Result> {
+    // A sync may be silent for as long as its slowest host.
+    const client = new Client("http://localhost", { socketPath: this.#socket, headersTimeout: 0, bodyTimeout: 0 });
+    try {
+      const headers = { "content-type": "application/json" };
+      const answer = await client.request({ method: "POST", path, headers, body: JSON.stringify(body), signal });
+      for await (const text of createInterface({ input: answer.body, crlfDelay: Infinity })) {
+        const line = JSON.parse(text) as ControlLine<Event, Result>;
+        if ("event" in line) onEvent(line.event);
+        else if ("result" in line) return line.result;
+        else throw new FssyncError((line.error.reason ?? "Internal") as Reason, line.error.message);
+      }
+      throw new Error("it went away before it was done");
+    } catch (error) {
+      if (error instanceof FssyncError) throw error;
+      const { message } = asFssyncError(error);
+      throw new FssyncError("Internal", `asking the running controller: ${message}`, { cause: error });
+    } finally {
+      await client.destroy();
+    }
+  }
+}

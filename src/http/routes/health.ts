@@ -1,0 +1,13 @@
+import type { FastifyInstance } from "fastify";
+
+/** `/healthz`: the process answers. `/readyz`: it has started and is not about to stop. */
+export function healthRoutes(server: FastifyInstance, notReady: () => string | null): void {
+  server.get("/healthz", (_, reply) => reply.type("text/plain").send("ok\n"));
+  server.get("/readyz", (_, reply) => {
+    const reason = notReady();
+    return reply
+      .code(reason === null ? 200 : 503)
+      .type("text/plain")
+      .send(`${reason ?? "ok"}\n`);
+  });
+}

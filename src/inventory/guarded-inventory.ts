@@ -1,0 +1,138 @@
+import { type AppId, type AppKey, appKey } from "../model/app.ts";
+import { FssyncError } from "../model/errors.ts";
+import type { Host } from "../model/host.ts";
+import type { Inventory, InventoryAnswer, InventoryProblem } from "../ports/inventory.ts";
+import { assignHosts } from "./assign.ts";
+import { type HostsByApp, suspiciousApps } from "./guard.ts";
+import { type HostDefaults, type HostEntry, completeHost } from "./host-entry.ts";
+import type { LastGood } from "./last-good.ts";
+import type { QueryResult, Source } from "./source.ts";
+import { uniteHosts } from "./unite.ts";
+
+/** More refused hosts than this are counted, not named: a wrong expression refuses all of them. */
+const NAMED_HOSTS = 100;
+
+interface Settings {
+  readonly source: Source;
+  readonly lastGood: LastGood;
+  readonly defaults: HostDefaults;
+  readonly envAliases: Readonly<Record<string, string>>;
+  readonly maxShrinkPercent: number;
+}
+
+/** What one round of queries gave, before anybody doubts it. */
+interface Round {
+  readonly fresh: Map<AppKey, readonly HostEntry[]>;
+  readonly problems: InventoryProblem[];
+  /** Apps whose hosts were lost or gained together. */
+  readonly scopes: AppKey[][];
+}
+
+/** An inventory over any source: asks, validates, doubts what shrinks, and remembers what was good. */
+export class GuardedInventory implements Inventory {
+  readonly #settings: Settings;
+  readonly watch?: (changed: () => void) => Disposable;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    const { source } = settings;
+    if (source.watch !== undefined) this.watch = (changed) => source.watch!(changed);
+  }
+
+  async refresh(apps: readonly AppId[], signal: AbortSignal): Promise<InventoryAnswer> {
+    const results = await this.#settings.source.ask(apps, signal);
+    if (signal.aborted) throw new FssyncError("Interrupted", "the inventory was not asked to the end");
+    const round = this.#assign(results);
+    const earlier = await this.#remembered(apps);
+    this.#hold(round, earlier);
+    await this.#settings.lastGood.remember(round.fresh);
+    return this.#answer(apps, (app) => round.fresh.get(app) ?? earlier.get(app) ?? [], round.problems);
+  }
+
+  async lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null> {
+    const remembered = await this.#remembered(apps);
+    if (remembered.size === 0) return null;
+    return this.#answer(apps, (app) => remembered.get(app) ?? [], []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#settings.source[Symbol.asyncDispose]();
+  }
+
+  #assign(results: readonly QueryResult[]): Round {
+    const round: Round = { fresh: new Map(), problems: [], scopes: [] };
+    const skipped = results.filter((result) => result.skipped);
+    if (skipped.length > 0) round.problems.push(failure(skipped[0]!.entries as FssyncError, null));
+    for (const { apps, whole, entries, skipped: unasked } of results) {
+      if (unasked) continue;
+      if (entries instanceof FssyncError) {
+        const concerned = whole ? [null] : apps.map(appKey);
+        round.problems.push(...concerned.map((app) => failure(entries, app)));
+        continue;
+      }
+      const { envAliases, source } = this.#settings;
+      const assigned = assignHosts({ apps, whole }, entries, { envAliases, strictKeys: source.strictKeys });
+      const app = apps.length === 1 && !whole ? appKey(apps[0]!) : null;
+      round.problems.push(...refusals(assigned.refused, app));
+      for (const [key, hosts] of assigned.hosts) round.fresh.set(key, hosts);
+      round.scopes.push(...(whole ? [apps.map(appKey)] : apps.map((id) => [appKey(id)])));
+    }
+    return round;
+  }
+
+  /** Takes out of the round what is not to be believed. */
+  #hold({ fresh, problems, scopes }: Round, earlier: ReadonlyMap<AppKey, readonly HostEntry[]>): void {
+    if (!this.#settings.source.guarded) return;
+    const { maxShrinkPercent } = this.#settings;
+    const known = this.#keys(new Map([...earlier].filter(([app]) => fresh.has(app))));
+    const held = suspiciousApps(scopes, { earlier: known, now: this.#keys(fresh), maxShrinkPercent });
+    for (const [app, text] of held) {
+      fresh.delete(app);
+      const message = `${app}: ${text}; the hosts known before stay (maxShrinkPercent is ${maxShrinkPercent})`;
+      problems.push({ reason: "InventorySuspicious", app, message });
+    }
+  }
+
+  #keys(hosts: ReadonlyMap<AppKey, readonly HostEntry[]>): HostsByApp {
+    const { defaults } = this.#settings;
+    return new Map(
+      [...hosts].map(([app, list]) => [app, new Set(list.map((host) => completeHost(host, defaults).key))]),
+    );
+  }
+
+  async #remembered(apps: readonly AppId[]): Promise<Map<AppKey, readonly HostEntry[]>> {
+    const remembered = new Map<AppKey, readonly HostEntry[]>();
+    for (const app of apps.map(appKey)) {
+      const hosts = await this.#settings.lastGood.hosts(app);
+      if (hosts !== undefined) remembered.set(app, hosts);
+    }
+    return remembered;
+  }
+
+  #answer(
+    apps: readonly AppId[],
+    entriesOf: (app: AppKey) => readonly HostEntry[],
+    problems: readonly InventoryProblem[],
+  ): InventoryAnswer {
+    const complete = new Map<AppKey, Host[]>();
+    for (const app of apps.map(appKey))
+      complete.set(
+        app,
+        entriesOf(app).map((entry) => completeHost(entry, this.#settings.defaults)),
+      );
+    const united = uniteHosts(complete);
+    return { hosts: united.hosts, problems: [...problems, ...united.problems] };
+  }
+}
+
+function failure(error: FssyncError, app: AppKey | null): InventoryProblem {
+  const reason = error.reason === "SecretInvalid" ? "SecretInvalid" : "InventoryFailed";
+  return { reason, app, message: error.message };
+}
+
+function refusals(refused: readonly string[], app: AppKey | null): InventoryProblem[] {
+  const named = refused.slice(0, NAMED_HOSTS);
+  const rest = refused.length - named.length;
+  const messages = rest > 0 ? [...named, `${rest} more hosts are not valid`] : named;
+  return messages.map((message) => ({ reason: "InvalidHost", app, message }));
+}

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { FssyncError } from "../model/errors.ts";
 import { LOG_LEVELS, type LogLevel } from "../log/logger.ts";
 
 export const OUTPUTS = ["table", "wide", "json", "yaml"] as const;
@@ -13,7 +14,8 @@ export interface Globals {
   readonly listen: string;
   readonly allowFileUrls: boolean;
   readonly output: Output;
-  readonly logLevel: LogLevel;
+  /** What was asked for; each command has a default of its own. */
+  readonly logLevel?: LogLevel;
 }
 
 /** Adds the global options to a command, so that they may stand before or after its name. */
@@ -32,21 +34,26 @@ export function withGlobals(command: Command): Command {
       ),
     )
     .addOption(
-      env("--allow-file-urls", "allow Git repos on this machine", "ALLOW_FILE_URLS").default(false).argParser(flag),
+      new Option("--allow-file-urls", "allow Git repos on this machine (env: FSSYNC_ALLOW_FILE_URLS)").default(
+        switchedOn("FSSYNC_ALLOW_FILE_URLS"),
+      ),
     )
     .addOption(env("-o, --output <format>", "how results are printed", "OUTPUT").choices(OUTPUTS).default("table"))
-    .addOption(env("--log-level <level>", "how much is logged", "LOG_LEVEL").choices(LOG_LEVELS).default("info"));
+    .addOption(
+      env("--log-level <level>", "how much is logged; info for run, else warn", "LOG_LEVEL").choices(LOG_LEVELS),
+    );
 }
 
 function env(flags: string, description: string, name: string): Option {
   return new Option(flags, description).env(`FSSYNC_${name}`);
 }
 
-/** An environment variable is text even for a flag: `FSSYNC_ALLOW_FILE_URLS=false` means no. */
-function flag(text: string): boolean {
+/** Commander takes any value of a flag's variable for yes; people also write `false`. */
+function switchedOn(name: string): boolean {
+  const text = process.env[name] ?? "";
   if (["true", "1", "yes"].includes(text)) return true;
   if (["false", "0", "no", ""].includes(text)) return false;
-  throw new InvalidArgumentError("expected true or false.");
+  throw new FssyncError("InvalidSpec", `${name}=${text}: expected true or false`);
 }
 
 function path(text: string): string {

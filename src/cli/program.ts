@@ -1,7 +1,7 @@
 import { Argument, Command, CommanderError } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
-import { createLogger } from "../log/logger.ts";
+import { createLogger, type LogLevel } from "../log/logger.ts";
 import { planCommand } from "./commands/plan.ts";
 import { resyncCommand } from "./commands/resync.ts";
 import { runCommand } from "./commands/run.ts";
@@ -35,7 +35,8 @@ export async function runProgram(argv: readonly string[], version: string, build
     withGlobals(command).exitOverride();
     command.action(async (...args: unknown[]) => {
       const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
-      exitCode = await withContext(command.opts<Globals>(), build, (context) =>
+      const level = command.name() === "run" ? "info" : "warn";
+      exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, (context) =>
         action(context, names, command.opts() as never),
       );
     });
@@ -48,7 +49,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     new Command("sync")
       .description("one pass over what lags, now")
       .addArgument(apps())
-      .option("--host <address...>", "only these hosts")
+      .option("--host <address>", "only this host; may be given several times", collect)
       .option("--full", "all files of all hosts, with checksums, whatever the status store says", false)
       .option("--allow-prune", "let changes delete more than sync.maxDeletePercent", false),
     syncCommand,
@@ -57,7 +58,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     new Command("plan")
       .description("what a sync would send and delete where; touches no host")
       .addArgument(apps())
-      .option("--host <address...>", "only these hosts")
+      .option("--host <address>", "only this host; may be given several times", collect)
       .option("-v, --verbose", "say why, and name every file", false)
       .option("--detailed-exitcode", "exit with 2 when there is something to do", false),
     planCommand,
@@ -87,8 +88,12 @@ export async function runProgram(argv: readonly string[], version: string, build
   }
 }
 
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
 async function withContext(
-  globals: Globals,
+  globals: Globals & { logLevel: LogLevel },
   build: Builders,
   action: (context: Context) => Promise<number>,
 ): Promise<number> {

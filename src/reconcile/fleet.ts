@@ -126,7 +126,7 @@ export class Fleet {
    * app is forgotten there: should it return, it is a new one.
    */
   setHosts(answer: ReadonlyMap<AppKey, readonly Host[]>): HostsChange {
-    const known = new Set(this.#hosts.keys());
+    const known = new Set([...this.#hosts.keys(), ...this.#storedRecords.keys()]);
     const touched = new Set<HostKey>();
     for (const [app, listed] of answer) {
       const retired = this.#desired.get(app)?.retired === true;

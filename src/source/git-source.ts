@@ -149,6 +149,7 @@ export class GitMirrorSource implements GitSource {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#git[Symbol.asyncDispose]();
+    await this.#snapshots[Symbol.asyncDispose]();
   }
 
   #open(): Promise<void> {

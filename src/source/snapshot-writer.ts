@@ -23,6 +23,11 @@ interface Pending {
  */
 export async function writeSnapshot(reader: ObjectReader, tree: string, folder: Buffer): Promise<void> {
   const writes: Promise<void>[] = [];
+  const later = (write: Promise<void>) => {
+    // Its error is met by the Promise.all that comes.
+    write.catch(() => undefined);
+    writes.push(write);
+  };
   // Answers come in the order of the requests, so the queue always tells what the next one is.
   const pending: Pending[] = [{ kind: "tree", path: "" }];
   reader.request([tree]);
@@ -32,16 +37,15 @@ export async function writeSnapshot(reader: ObjectReader, tree: string, folder: 
       const header = await reader.next();
       if (item.kind === "tree") {
         const children = await readFolder(reader, header, item.path);
-        await makeFolder(onDisk(folder, item.path));
+        await mkdir(onDisk(folder, item.path));
+        later(openToAll(onDisk(folder, item.path)));
         reader.request(children.map(({ id }) => id));
         for (const child of children) pending.push(child);
       } else {
         const start = await readBlob(reader, header, item, onDisk(folder, item.path));
-        const write = start();
-        write.catch(() => undefined);
-        writes.push(write);
-        if (writes.length >= WRITES) await Promise.all(writes.splice(0));
+        later(start());
       }
+      if (writes.length >= WRITES) await Promise.all(writes.splice(0));
     }
     await Promise.all(writes);
   } finally {
@@ -93,9 +97,8 @@ async function stream(reader: ObjectReader, header: ObjectHeader, target: Buffer
 }
 
 /** Folders that rsync makes on a host take their mode from here: our umask must not show there. */
-async function makeFolder(path: Buffer): Promise<void> {
-  await mkdir(path);
-  await chmod(path, 0o755);
+function openToAll(folder: Buffer): Promise<void> {
+  return chmod(folder, 0o755);
 }
 
 function onDisk(folder: Buffer, path: string): Buffer {

@@ -7,7 +7,7 @@ import { ObjectReader } from "./object-reader.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
 
 /** Folders `<root>/<tree id>`: complete or not there at all, and never changed. */
-export class Snapshots {
+export class Snapshots implements AsyncDisposable {
   readonly root: string;
   readonly #git: Git;
   readonly #present = new Set<string>();
@@ -55,6 +55,11 @@ export class Snapshots {
       await rename(join(this.root, tree), away);
       await rm(away, { recursive: true, force: true });
     }
+  }
+
+  /** Waits for what is being made; ending it early is up to the git that serves it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#making.values());
   }
 
   /** One git for all of them, one after the other. */

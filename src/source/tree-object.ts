@@ -19,7 +19,7 @@ export function parseTreeObject(content: Buffer, idLength: number): TreeObjectEn
   for (let at = 0; at < content.length;) {
     const space = content.indexOf(0x20, at);
     const end = content.indexOf(0, space);
-    if (space < 0 || end < 0 || end + idLength >= content.length + 1) throw new Error("bad tree object");
+    if (space < 0 || end < 0 || end + 1 + idLength > content.length) throw new Error("bad tree object");
     entries.push({
       kind: KINDS[content.toString("latin1", at, space)] ?? "file",
       name: decodePath(content.subarray(space + 1, end)),

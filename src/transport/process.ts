@@ -124,7 +124,7 @@ interface ReadableChild extends ChildProcess {
 }
 
 function isReadable(child: ChildProcess): child is ReadableChild {
-  return child.stdout !== null && child.stderr !== null;
+  return Boolean(child.stdout && child.stderr);
 }
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {

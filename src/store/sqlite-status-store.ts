@@ -53,12 +53,12 @@ export class SqliteStatusStore implements StatusStore {
   async save(repo: string, change: StatusChange): Promise<void> {
     const { statements, writer } = this.#opened();
     const rows = 1 + (change.apps?.size ?? 0) + (change.hosts?.size ?? 0);
-    await writer.write(rows, () => statements.apply(repo, change));
+    await writer.write(rows, statements.prepare(repo, change));
   }
 
   async remove(repo: string): Promise<void> {
     const { statements, writer } = this.#opened();
-    await writer.write(1, () => statements.remove(repo));
+    await writer.write(1, statements.prepareRemove(repo));
   }
 
   /** Commits what waits, then closes. */

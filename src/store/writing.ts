@@ -31,30 +31,41 @@ export class StatusStatements {
     this.#dropHost = database.prepare("DELETE FROM host WHERE repo = ? AND key = ?");
   }
 
-  apply(repo: string, { repo: record, apps, hosts }: StatusChange): void {
-    this.#knowRepo.run(repo);
-    if (record !== undefined) this.#setRepo(repo, record);
-    for (const [key, app] of apps ?? []) this.#setApp(repo, key, app);
-    for (const [key, host] of hosts ?? []) this.#setHost(repo, key, host);
+  /**
+   * What is to run in the transaction. The change is turned into values now: it is stored as it was at
+   * the call, whatever becomes of it meanwhile.
+   */
+  prepare(repo: string, { repo: record, apps, hosts }: StatusChange): () => void {
+    const runs = [
+      bound(this.#knowRepo, repo),
+      ...(record === undefined ? [] : [this.#repo(repo, record)]),
+      ...Array.from(apps ?? [], ([key, app]) => this.#app(repo, key, app)),
+      ...Array.from(hosts ?? [], ([key, host]) => this.#host(repo, key, host)),
+    ];
+    return () => runs.forEach((run) => run());
   }
 
-  remove(repo: string): void {
-    this.#dropRepo.run(repo);
+  prepareRemove(repo: string): () => void {
+    return bound(this.#dropRepo, repo);
   }
 
-  #setRepo(repo: string, { revision, problems }: RepoRecord): void {
-    this.#putRepo.run(revision, JSON.stringify(problems), repo);
+  #repo(repo: string, { revision, problems }: RepoRecord): () => void {
+    return bound(this.#putRepo, revision, JSON.stringify(problems), repo);
   }
 
-  #setApp(repo: string, key: AppKey, app: DesiredRecord | null): void {
-    if (app === null) this.#dropApp.run(repo, keyText(key));
-    else this.#putApp.run(repo, keyText(key), app.digest, app.revision, app.seenAt, refusedText(app));
+  #app(repo: string, key: AppKey, app: DesiredRecord | null): () => void {
+    if (app === null) return bound(this.#dropApp, repo, keyText(key));
+    return bound(this.#putApp, repo, keyText(key), app.digest, app.revision, app.seenAt, refusedText(app));
   }
 
-  #setHost(repo: string, key: string, host: HostRecord | null): void {
-    if (host === null) this.#dropHost.run(repo, keyText(key));
-    else this.#putHost.run(repo, keyText(key), host.address, host.port, hostAppsText(host));
+  #host(repo: string, key: string, host: HostRecord | null): () => void {
+    if (host === null) return bound(this.#dropHost, repo, keyText(key));
+    return bound(this.#putHost, repo, keyText(key), host.address, host.port, hostAppsText(host));
   }
+}
+
+function bound(statement: StatementSync, ...values: (string | number | null)[]): () => void {
+  return () => void statement.run(...values);
 }
 
 function refusedText({ refused }: DesiredRecord): string | null {

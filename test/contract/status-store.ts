@@ -113,6 +113,16 @@ export function statusStoreContract(name: string, factory: () => Promise<StatusS
       expect(before.hosts.has("a:22")).toBe(true);
     });
 
+    it("stores a change as it was at the call, whatever becomes of it afterwards", async () => {
+      const apps = new Map<AppKey, AppRecord>([[WEB, synced()]]);
+      const hosts = new Map([["a:22", { key: "a:22", address: "a", port: 22, apps }]]);
+      const saved = store.save("files", { hosts });
+      apps.set(API, failed());
+      hosts.clear();
+      await saved;
+      expect((await store.load("files")).hosts).toEqual(new Map([["a:22", hostRecord("a", { [WEB]: synced() })]]));
+    });
+
     it("keeps keys and messages that look like SQL, JSON or prototype members", async () => {
       const message = `'); DROP TABLE host; -- {"a":1} \\ é 😀`;
       const odd = "__proto__/constructor/it's" as AppKey;

@@ -20,21 +20,17 @@ export class ByteReader {
     }
   }
 
-  /** Exactly `count` bytes, in pieces. Throws when the stream ends before. */
-  async *pieces(count: number): AsyncGenerator<Buffer, void, undefined> {
-    for (let left = count; left > 0;) {
-      if (this.#chunk.length === 0 && !(await this.#more())) throw new Error("the stream ended early");
-      const piece = this.#take(Math.min(left, this.#chunk.length));
-      left -= piece.length;
-      yield piece;
-    }
+  /** The next bytes, at least one and at most `count`. Throws at the end of the stream. */
+  async upTo(count: number): Promise<Buffer> {
+    if (this.#chunk.length === 0 && !(await this.#more())) throw new Error("the stream ended early");
+    return this.#take(Math.min(count, this.#chunk.length));
   }
 
   /** Exactly `count` bytes. Throws when the stream ends before. */
   async bytes(count: number): Promise<Buffer> {
     if (count <= this.#chunk.length) return this.#take(count);
     const pieces: Buffer[] = [];
-    for await (const piece of this.pieces(count)) pieces.push(piece);
+    for (let left = count; left > 0; left -= pieces.at(-1)!.length) pieces.push(await this.upTo(left));
     return Buffer.concat(pieces);
   }
 

@@ -51,8 +51,8 @@ export class Credentials {
     if (values !== undefined) {
       await this.#put("identity", ended(needed(values, "identity")));
       await this.#put("known_hosts", ended(needed(values, "known_hosts")));
+      await this.#put("ssh_config", sshConfig(dir, timeout));
     }
-    await this.#put("ssh_config", sshConfig(values === undefined ? null : dir, timeout));
     await this.#put("ssh", values === undefined ? SSH_OF_THE_USER : SSH, 0o700);
     return { GIT_SSH: join(dir, "ssh"), GIT_SSH_VARIANT: "ssh" };
   }
@@ -97,20 +97,14 @@ exec ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ForwardAgent=no -o For
   -o ServerAliveInterval=15 -o ServerAliveCountMax=3 "$@"
 `;
 
-/** `dir` holds identity and known_hosts; null when the user's own are used. */
-function sshConfig(dir: string | null, timeout: number): string {
-  const own =
-    dir === null
-      ? []
-      : [
-          `UserKnownHostsFile ${quoted(join(dir, "known_hosts"))}`,
-          "GlobalKnownHostsFile /dev/null",
-          `IdentityFile ${quoted(join(dir, "identity"))}`,
-          "IdentityAgent none",
-          "IdentitiesOnly yes",
-        ];
+/** `dir` holds identity and known_hosts. */
+function sshConfig(dir: string, timeout: number): string {
   return [
-    ...own,
+    `UserKnownHostsFile ${quoted(join(dir, "known_hosts"))}`,
+    "GlobalKnownHostsFile /dev/null",
+    `IdentityFile ${quoted(join(dir, "identity"))}`,
+    "IdentityAgent none",
+    "IdentitiesOnly yes",
     "BatchMode yes",
     "StrictHostKeyChecking yes",
     "UpdateHostKeys no",

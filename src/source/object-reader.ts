@@ -55,17 +55,23 @@ export class ObjectReader implements AsyncDisposable {
 
   async content({ size }: ObjectHeader): Promise<Buffer> {
     const content = await this.#guard(this.#output.bytes(size));
-    await this.#output.bytes(1);
+    await this.#guard(this.#output.bytes(1));
     return content;
   }
 
   async *pieces({ size }: ObjectHeader): AsyncGenerator<Buffer, void, undefined> {
-    yield* this.#output.pieces(size);
-    await this.#output.bytes(1);
+    for (let left = size; left > 0;) {
+      const piece = await this.#guard(this.#output.upTo(left));
+      left -= piece.length;
+      yield piece;
+    }
+    await this.#guard(this.#output.bytes(1));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
+    // `close` waits for the pipes to be read to their end, which nobody will do now.
+    for (const pipe of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) pipe.destroy();
     await this.#closed;
   }
 

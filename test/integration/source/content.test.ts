@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -166,6 +167,27 @@ describe("kinds of files", () => {
       process.umask(before);
     }
   });
+});
+
+describe("a small disk", () => {
+  // Only root may mount one.
+  it.skipIf(process.getuid?.() !== 0)(
+    "fault 4: a full disk while a snapshot is written is ControllerNoSpace and leaves nothing half made",
+    async (context) => {
+      const app = await web({ [`${WEB}/etc/a`]: randomBytes(3_000_000), [`${WEB}/etc/b`]: randomBytes(900_000) });
+      const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", source.snapshotRoot]);
+      context.skip(mount.status !== 0, "mount is not allowed here");
+      try {
+        await expect(source.materialize([app.tree])).rejects.toMatchObject({ reason: "ControllerNoSpace" });
+        expect(await readdir(source.snapshotRoot)).toEqual([]);
+        const api = (await source.discover((await source.head())!)).apps.get(API as AppKey)!;
+        await source.materialize([api.tree]);
+        expect(await readdir(source.snapshotRoot)).toEqual([api.tree]);
+      } finally {
+        spawnSync("umount", ["-l", source.snapshotRoot]);
+      }
+    },
+  );
 });
 
 describe("attributes", () => {

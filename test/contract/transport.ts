@@ -11,7 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { decodePath, encodePath } from "../../src/model/path.ts";
 import type { AppKey } from "../../src/model/app.ts";
@@ -300,6 +300,16 @@ export function transportContract(name: string, factory: TransportFactory): void
         put("srv/d/theirs", "");
         await sync({}, ["srv/a/b/c/f", "srv/d/f"], { emptyFolders: ["srv/a/b/c", "srv/a/b", "srv/a", "srv/d", "srv"] });
         expect(readdirSync(at("srv"))).toEqual(["d"]);
+      });
+
+      test("a root with spaces, quotes and what a shell would expand", async () => {
+        const root = join(machine.root, "odd 'root' $(id) \"x\"");
+        mkdirSync(root);
+        const on = { ...host, root };
+        await sync({ "etc/a/f": "f", "etc/b/f": "f" }, [], { on });
+        await sync({ "etc/b": "file" }, ["etc/a/f", "etc/b/f"], { on, emptyFolders: ["etc/a"] });
+        expect(readdirSync(join(root, "etc"))).toEqual(["b"]);
+        expect(readdirSync(machine.dir)).toEqual([basename(root)]);
       });
 
       test("nothing temporary is left, neither here nor there", async () => {

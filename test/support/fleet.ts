@@ -44,7 +44,7 @@ export interface FleetHost {
   forceCommand(command: string | undefined): Promise<void>;
   /** The host shows another key from now on. `ports` only. */
   changeHostKey(): Promise<void>;
-  /** `forceCommand` and `changeHostKey` undone is up to the caller; this is the host's line for known_hosts, as of now. */
+  /** Its line for known_hosts, with the key it shows now. */
   knownHostsLine(): string;
 }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
@@ -71,6 +72,21 @@ describe("a child process", () => {
     const options = { cwd: tmpdir(), env: {}, timeout: 1000, signal: new AbortController().signal, clock: realClock };
     const result = await runProcess("no-such-program", [], options);
     expect(result.spawnError?.code).toBe("ENOENT");
+  });
+
+  test("fault 42: without file handles it is EMFILE, not an exception", () => {
+    const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+    const script = `
+      import { openSync } from "node:fs";
+      import { runProcess } from ${url("../../../src/transport/process.ts")};
+      import { realClock } from ${url("../../support/fleet-clock.ts")};
+      try { for (;;) openSync("/dev/null"); } catch {}
+      const signal = new AbortController().signal;
+      const result = await runProcess("true", [], { cwd: "/", env: {}, timeout: 1000, signal, clock: realClock });
+      console.log(result.spawnError.code);`;
+    const command = 'ulimit -n 64; exec "$0" --input-type=module-typescript -e "$1"';
+    const { stdout, stderr } = spawnSync("sh", ["-c", command, process.execPath, script], { encoding: "utf8" });
+    expect(`${stdout}${stderr}`.trim()).toBe("EMFILE");
   });
 
   test("leaves no listener on the signal", async () => {

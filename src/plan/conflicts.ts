@@ -2,34 +2,44 @@ import type { AppKey } from "../model/app.ts";
 import type { DesiredApp, FileEntry } from "../model/manifest.ts";
 import { displayPath, parentFolders } from "../model/path.ts";
 
+/** One file, and the apps that take it from the same folder of the repo: more than one only for an overlay's. */
 interface Claim {
-  readonly app: AppKey;
+  readonly apps: AppKey[];
   readonly entry: FileEntry;
 }
 
 /**
  * Paths that two of these apps claim on one host, or where one's file is the other's folder. For each
- * app in a conflict a message that names the other app and the path. Files that both apps take from
- * the same overlay are one claim, not two.
+ * app in a conflict a message that names the other app and the path. Files that several apps take from
+ * the same overlay are one claim, and a conflict about it is a conflict of all of them.
  */
 export function pathConflicts(apps: readonly DesiredApp[]): ReadonlyMap<AppKey, string> {
   const found = new Map<AppKey, string>();
   if (apps.length < 2) return found;
-  const claims = new Map<string, Claim>();
-  for (const { key, manifest } of apps) {
-    for (const entry of manifest) {
-      const other = claims.get(entry.path);
-      if (!other) claims.set(entry.path, { app: key, entry });
-      else if (other.entry.from !== entry.from) report(found, other, { app: key, entry });
-    }
-  }
-  for (const claim of claims.values()) {
-    for (const folder of parentFolders(claim.entry.path)) {
-      const other = claims.get(folder);
-      if (other && other.app !== claim.app) report(found, other, claim);
+  const claims = claimsOf(apps);
+  for (const [path, claimed] of claims) {
+    for (const [index, claim] of claimed.entries()) {
+      for (const other of claimed.slice(index + 1)) report(found, claim, other);
+      for (const folder of parentFolders(path)) {
+        for (const other of claims.get(folder) ?? []) report(found, other, claim);
+      }
     }
   }
   return found;
+}
+
+function claimsOf(apps: readonly DesiredApp[]): Map<string, Claim[]> {
+  const claims = new Map<string, Claim[]>();
+  for (const { key, manifest } of apps) {
+    for (const entry of manifest) {
+      const claimed = claims.get(entry.path);
+      const shared = claimed?.find((claim) => claim.entry.from === entry.from);
+      if (shared) shared.apps.push(key);
+      else if (claimed) claimed.push({ apps: [key], entry });
+      else claims.set(entry.path, [{ apps: [key], entry }]);
+    }
+  }
+  return claims;
 }
 
 function report(found: Map<AppKey, string>, a: Claim, b: Claim): void {
@@ -37,9 +47,12 @@ function report(found: Map<AppKey, string>, a: Claim, b: Claim): void {
     [a, b],
     [b, a],
   ] as const) {
-    if (found.has(mine.app)) continue;
-    const path = displayPath(theirs.entry.path);
-    const what = mine.entry.path === theirs.entry.path ? "" : `, and ${displayPath(mine.entry.path)} is ours`;
-    found.set(mine.app, `/${path} is claimed by ${theirs.app} too${what}`);
+    for (const app of mine.apps) {
+      const other = theirs.apps.find((each) => each !== app);
+      if (other === undefined || found.has(app)) continue;
+      const path = displayPath(theirs.entry.path);
+      const what = mine.entry.path === theirs.entry.path ? "" : `, and ${displayPath(mine.entry.path)} is ours`;
+      found.set(app, `/${path} is claimed by ${other} too${what}`);
+    }
   }
 }

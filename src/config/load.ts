@@ -146,5 +146,12 @@ function withAbsolutePath(config: ConfigRepo, file: string): ConfigRepo {
 
 function invalid(file: string, findings: readonly Finding[]): FssyncError {
   const sorted = findings.toSorted((a, b) => a.line - b.line);
-  return new FssyncError("InvalidSpec", sorted.map(({ line, text }) => `${file}:${line}: ${text}`).join("\n"));
+  const list = sorted.map(({ line, text }) => `${file}:${line}: ${oneLine(text)}`);
+  return new FssyncError("InvalidSpec", list.join("\n"));
+}
+
+/** Keys and YAML's own messages may hold anything; a mistake is one line that a terminal can show. */
+function oneLine(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }

@@ -3,7 +3,7 @@ import { FssyncError } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../ports/inventory.ts";
 import { assignHosts } from "./assign.ts";
-import { type HostsByApp, suspiciousApps } from "./guard.ts";
+import { type HostsByApp, suspicions } from "./guard.ts";
 import { type HostDefaults, type HostEntry, completeHost } from "./host-entry.ts";
 import type { LastGood } from "./last-good.ts";
 import type { QueryResult, Source } from "./source.ts";
@@ -85,10 +85,10 @@ export class GuardedInventory implements Inventory {
     if (!this.#settings.source.guarded) return;
     const { maxShrinkPercent } = this.#settings;
     const known = this.#keys(new Map([...earlier].filter(([app]) => fresh.has(app))));
-    const held = suspiciousApps(scopes, { earlier: known, now: this.#keys(fresh), maxShrinkPercent });
-    for (const [app, text] of held) {
-      fresh.delete(app);
-      const message = `${app}: ${text}; the hosts known before stay (maxShrinkPercent is ${maxShrinkPercent})`;
+    for (const { apps, text } of suspicions(scopes, { earlier: known, now: this.#keys(fresh), maxShrinkPercent })) {
+      for (const app of apps) fresh.delete(app);
+      const app = apps.length === 1 ? apps[0]! : null;
+      const message = `${app ?? `${apps.length} apps`}: ${text}; the hosts known before stay (maxShrinkPercent is ${maxShrinkPercent})`;
       problems.push({ reason: "InventorySuspicious", app, message });
     }
   }

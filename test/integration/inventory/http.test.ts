@@ -97,9 +97,12 @@ describe("an inventory over HTTP", () => {
     cmdb.set(API, ["10.0.1.1"]);
     const answer = await inventory.refresh([WEB, API], go());
     expect(answer.hosts).toEqual(good.hosts);
-    expect(answer.problems.map(({ reason, app }) => [reason, app])).toEqual([
-      ["InventorySuspicious", "nginx/prod/web"],
-      ["InventorySuspicious", "nginx/prod/api"],
+    expect(answer.problems).toEqual([
+      {
+        reason: "InventorySuspicious",
+        app: null,
+        message: "2 apps: 5 hosts became 2; the hosts known before stay (maxShrinkPercent is 50)",
+      },
     ]);
   });
 

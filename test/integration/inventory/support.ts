@@ -5,20 +5,10 @@ import { pino } from "pino";
 import { type InventorySurroundings, createInventory } from "../../../src/inventory/create-inventory.ts";
 import type { HttpLimits } from "../../../src/inventory/http-client.ts";
 import type { InventoryOptions } from "../../../src/inventory/options.ts";
+import { systemClock } from "../../../src/clock/system-clock.ts";
 import type { AppKey } from "../../../src/model/app.ts";
-import type { Clock } from "../../../src/ports/clock.ts";
 import type { InventoryWorld, WorldHost } from "../../contract/inventory.ts";
 import { Cmdb } from "../../support/cmdb.ts";
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  after(delay, task) {
-    const timer = setTimeout(task, delay);
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  },
-  random: () => Math.random(),
-};
 
 /** Short enough for tests, long enough for a busy machine. */
 export const SHORT: HttpLimits = { connectTimeout: 2000, idleTimeout: 1000, totalTimeout: 1500 };

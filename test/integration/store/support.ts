@@ -3,18 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { pino } from "pino";
-import type { Clock } from "../../../src/ports/clock.ts";
+import { systemClock } from "../../../src/clock/system-clock.ts";
 import { SqliteStatusStore } from "../../../src/store/sqlite-status-store.ts";
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  after(delay, task) {
-    const timer = setTimeout(task, delay);
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  },
-  random: () => Math.random(),
-};
 
 export const silent = pino({ level: "silent" });
 

@@ -111,6 +111,12 @@ sync: { owner: 0, group: "33" }`),
     });
   });
 
+  it("keeps each mistake on its line, whatever a key holds", async () => {
+    expect(await mistakes(`${document(MINIMAL)}"a\\n\\e[31m": 1\n`)).toEqual([
+      "fssync.yaml:7: serverfiles: a\\x0a\\x1b[31m: unknown key — expected one of apiVersion, kind, metadata, spec",
+    ]);
+  });
+
   it("shows no credentials of a URL and no value of an unknown key", async () => {
     const text = document(`
 git: { url: "https://bob:hunter2@example.com/a.git", password: hunter2 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type HostsByApp, suspiciousApps } from "../../../src/inventory/guard.ts";
+import { type HostsByApp, suspicions } from "../../../src/inventory/guard.ts";
 import type { AppKey } from "../../../src/model/app.ts";
 
 const A: AppKey = "m/e/a";
@@ -26,15 +26,15 @@ describe("the guard against answers that shrink", () => {
     ["a new app does not make up for the loss", "a: 1 2 3", "a: 1; b: 7 8 9", "all", [A]],
   ])("%s", (_what, earlier, now, scope, held) => {
     const scopes = scope === "all" ? [[A, B]] : [[A], [B]];
-    const found = suspiciousApps(scopes, { earlier: hosts(earlier), now: hosts(now), maxShrinkPercent: 50 });
-    expect([...found.keys()]).toEqual(held);
+    const found = suspicions(scopes, { earlier: hosts(earlier), now: hosts(now), maxShrinkPercent: 50 });
+    expect(found.flatMap(({ apps }) => apps)).toEqual(held);
   });
 
   it("believes everything at 100 percent and nothing that shrinks at 0", () => {
     const shrunk = { earlier: hosts("a: 1 2"), now: hosts("a: 1") };
     const gone = { earlier: hosts("a: 1 2"), now: hosts("a: ") };
-    expect(suspiciousApps([[A]], { ...gone, maxShrinkPercent: 100 }).size).toBe(0);
-    expect(suspiciousApps([[A]], { ...shrunk, maxShrinkPercent: 0 }).size).toBe(1);
+    expect(suspicions([[A]], { ...gone, maxShrinkPercent: 100 })).toHaveLength(0);
+    expect(suspicions([[A]], { ...shrunk, maxShrinkPercent: 0 })).toHaveLength(1);
   });
 });
 

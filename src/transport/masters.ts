@@ -10,7 +10,7 @@ const ENDING_AT_ONCE = 32;
 /** ssh's word for "no control socket". */
 const NO_SOCKET = "none";
 
-export interface MastersOptions {
+interface MastersOptions {
   readonly socketDir: string;
   /** Connections kept at most; beyond it the one unused for longest goes, or the new host has none. */
   readonly limit: number;

@@ -14,7 +14,7 @@ export interface Ownership {
   readonly mode: number | null;
 }
 
-export interface Connection {
+interface Connection {
   readonly host: Host;
   /** The socket of the persistent connection; `none` for a connection of its own. */
   readonly controlPath: string;

@@ -7,7 +7,7 @@ import { sshFault, type Fault } from "./ssh-errors.ts";
  * side ends first, it is 12 or the other side's code, whichever rsync sees first. So the text comes
  * first, the code decides what no text explains.
  */
-export interface Ending {
+interface Ending {
   readonly exitCode: number | null;
   readonly stderr: string;
 }

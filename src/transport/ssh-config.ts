@@ -14,7 +14,7 @@ export const CONFIG_FILE = "ssh_config";
 export const IDENTITY_FILE = "identity";
 export const KNOWN_HOSTS_FILE = "known_hosts";
 /** Keys that accept-new learned: apart, because the secret's file is written anew when it changes. */
-export const LEARNED_HOSTS_FILE = "learned_hosts";
+const LEARNED_HOSTS_FILE = "learned_hosts";
 
 /** An idle connection without a controller (it was killed) ends by itself after this. */
 const PERSIST = "1h";

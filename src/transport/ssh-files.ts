@@ -8,7 +8,7 @@ import { CONFIG_FILE, IDENTITY_FILE, KNOWN_HOSTS_FILE, sshConfig, type SshConfig
 
 const REREAD_INTERVAL = 10_000;
 
-export interface SshFilesOptions {
+interface SshFilesOptions {
   readonly dir: string;
   /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys. */
   readonly secret: (() => Promise<ReadonlyMap<string, string>>) | undefined;

@@ -21,7 +21,7 @@ import type { AppChange, Outcome, Transport } from "../../src/ports/transport.ts
 import { startFleet, until, type Fleet, type FleetHost } from "../support/fleet.ts";
 import { Snapshots, type FileSpec } from "../support/fleet-change.ts";
 
-export interface TransportOptions {
+interface TransportOptions {
   readonly dir: string;
   readonly secret: () => Promise<ReadonlyMap<string, string>>;
   readonly hostKeys: "strict" | "accept-new";

@@ -5,6 +5,7 @@
  * - `namespace`: one sshd in a network namespace, where every address 127.x.y.z is a host whose own
  *   folder lies at one absolute path; needs root, carries hundreds of hosts.
  */
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -88,7 +89,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   makeKey(identityFile);
   const labOptions = { dir, authorizedKeys: `${identityFile}.pub` };
   const lab = options.kind === "ports" ? new PortsLab(labOptions) : new NamespaceLab(labOptions);
-  const cleanup = onProcessEnd(() => lab.kill());
+  const cleanup = onProcessEnd(() => {
+    lab.kill();
+    if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
+  });
   const knownHosts: string[] = [];
 
   async function add(): Promise<FleetHost> {

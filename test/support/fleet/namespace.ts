@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FleetHost, Lab, Network } from "../fleet.ts";
 import { hasCommand, run, signalAll } from "./processes.ts";
@@ -83,6 +83,7 @@ export class NamespaceLab implements Lab, Network {
     const reason = namespaceUnavailable();
     if (reason !== undefined) throw new Error(`no namespace fleet here: ${reason}`);
     this.#started = true;
+    removeLeftNamespaces();
     mkdirSync(this.mountPoint, { recursive: true });
     run("ip", ["netns", "add", this.#name]);
     this.#ip("link", "set", "lo", "up");
@@ -141,6 +142,15 @@ export class NamespaceLab implements Lab, Network {
     const lines = this.#inside("ss", "-Htnp", "state", "established", `src ${address}:22`).split("\n");
     const pids = lines.flatMap((line) => [...line.matchAll(/"sshd[^"]*",pid=(\d+)/g)].map((match) => Number(match[1])));
     return [...new Set(pids)];
+  }
+}
+
+/** A process that was killed could not remove its namespace. */
+function removeLeftNamespaces(): void {
+  for (const [name, pid] of run("ip", ["netns", "list"]).matchAll(/^fleet-(\d+)-\d+/gm)) {
+    if (existsSync(`/proc/${pid}`)) continue;
+    spawnSync("ip", ["netns", "del", name]);
+    spawnSync("rmdir", [`/opt/${name}`]);
   }
 }
 

@@ -52,7 +52,7 @@ export async function killTree(child: ChildProcess): Promise<void> {
   await until(() => below.every((each) => !isRunning(each)), 5000, "the processes of a host to end");
 }
 
-export function isRunning(pid: number): boolean {
+function isRunning(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     return stat.slice(stat.lastIndexOf(")") + 2)[0] !== "Z";

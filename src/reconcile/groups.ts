@@ -33,6 +33,8 @@ export class Groups implements AsyncDisposable {
   readonly #options: GroupsOptions;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
+  /** Some of their files could not be made ready; gone with their last host. */
+  readonly #givenUp = new Set<Entry>();
 
   constructor(options: GroupsOptions) {
     this.#options = options;
@@ -47,9 +49,9 @@ export class Groups implements AsyncDisposable {
     this.#entries.set(key, entry);
     try {
       const group = await entry.made;
+      if (group.unready.size > 0) this.#giveUp(key, entry);
       return { ...group, [Symbol.asyncDispose]: () => this.#leave(entry) };
     } catch (error) {
-      // What failed once (a full disk) may work for the next host.
       if (this.#entries.get(key) === entry) this.#entries.delete(key);
       throw error;
     }
@@ -58,13 +60,14 @@ export class Groups implements AsyncDisposable {
   /** The trees whose snapshots are in use. */
   trees(): Set<string> {
     const trees = new Set<string>();
-    for (const entry of this.#entries.values()) for (const tree of entry.trees) trees.add(tree);
+    for (const entry of [...this.#entries.values(), ...this.#givenUp]) for (const tree of entry.trees) trees.add(tree);
     return trees;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const entries = [...this.#entries.values()];
+    const entries = [...this.#entries.values(), ...this.#givenUp];
     this.#entries.clear();
+    this.#givenUp.clear();
     await Promise.all(entries.map(dispose));
   }
 
@@ -94,8 +97,16 @@ export class Groups implements AsyncDisposable {
     return { plan, prepared, unready };
   }
 
+  /** What failed once (a full disk) may work for the next host: it gets a group of its own. */
+  #giveUp(key: string, entry: Entry): void {
+    if (this.#entries.get(key) !== entry) return;
+    this.#entries.delete(key);
+    this.#givenUp.add(entry);
+  }
+
   async #leave(entry: Entry): Promise<void> {
     entry.users -= 1;
+    if (entry.users === 0 && this.#givenUp.delete(entry)) return dispose(entry);
     const idle = [...this.#entries].filter(([, { users }]) => users === 0);
     const surplus = idle.slice(0, Math.max(0, idle.length - (this.#options.idleLimit ?? 32)));
     for (const [key] of surplus) this.#entries.delete(key);

@@ -20,7 +20,7 @@ export interface FleetHost extends HostView {
 }
 
 export interface DesiredChange {
-  /** Apps whose digest changed, came or went. */
+  /** Apps that came or went, or whose digest or refusal changed. */
   readonly changed: ReadonlySet<AppKey>;
   readonly toStore: ReadonlyMap<AppKey, DesiredRecord | null>;
 }
@@ -58,7 +58,7 @@ export class Fleet {
   readonly #members = new Map<AppKey, Set<HostKey>>();
   /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
   readonly #storedApps: Map<AppKey, DesiredRecord>;
-  readonly #storedRecords = new Map<HostKey, Map<AppKey, AppRecord>>();
+  readonly #storedHosts = new Map<HostKey, HostRecord & { readonly apps: Map<AppKey, AppRecord> }>();
   #changed = new Set<AppKey>();
 
   constructor(stored: RepoStatus, clock: Clock) {
@@ -66,7 +66,7 @@ export class Fleet {
     this.#revision = stored.repo.revision;
     this.#storedApps = new Map(stored.apps);
     for (const host of stored.hosts.values()) {
-      this.#storedRecords.set(host.key, new Map(host.apps));
+      this.#storedHosts.set(host.key, { ...host, apps: new Map(host.apps) });
       for (const app of host.apps.keys()) this.#membersOf(app).add(host.key);
     }
   }
@@ -107,8 +107,10 @@ export class Fleet {
       const same = known?.digest === app.digest;
       const current = { ...app, revision: same ? known.revision : revision, seenAt: same ? known.seenAt : now };
       next.set(app.key, current);
-      if (before?.digest !== app.digest) changed.add(app.key);
-      if (!same || known.refused?.message !== app.refused?.message) toStore.set(app.key, desiredRecord(current));
+      // Attributes above the app can refuse it, and admit it again, without a change of its digest.
+      const judged = known?.refused?.message !== app.refused?.message;
+      if (before?.digest !== app.digest || judged) changed.add(app.key);
+      if (!same || judged) toStore.set(app.key, desiredRecord(current));
     }
     for (const gone of [...this.#desired.keys(), ...this.#storedApps.keys()]) {
       if (next.has(gone)) continue;
@@ -123,14 +125,16 @@ export class Fleet {
 
   /**
    * Takes an inventory answer in. Apps that it does not name keep their hosts. A host that leaves an
-   * app is forgotten there: should it return, it is a new one.
+   * app is forgotten there: should it return, it is a new one. Apps that Git does not hold any more
+   * (they went while the inventory was asked) are passed over.
    */
   setHosts(answer: ReadonlyMap<AppKey, readonly Host[]>): HostsChange {
-    const known = new Set([...this.#hosts.keys(), ...this.#storedRecords.keys()]);
+    const known = new Set([...this.#hosts.keys(), ...this.#storedHosts.keys()]);
     const touched = new Set<HostKey>();
     for (const [app, listed] of answer) {
-      const retired = this.#desired.get(app)?.retired === true;
-      const hosts = retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
+      const desired = this.#desired.get(app);
+      if (!desired) continue;
+      const hosts = desired.retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
       this.#setMembers(app, hosts, touched);
     }
     return {
@@ -142,25 +146,32 @@ export class Fleet {
 
   /**
    * Puts records of apps on a host; null takes the app off it. Apps that the inventory took off the
-   * host meanwhile are passed over. Returns the records that were there before, to undo.
+   * host meanwhile are passed over. Returns what undoes it; a record that has changed since stays.
    */
-  put(key: HostKey, records: ReadonlyMap<AppKey, AppRecord | null>): ReadonlyMap<AppKey, AppRecord> {
-    const before = new Map<AppKey, AppRecord>();
+  put(key: HostKey, records: ReadonlyMap<AppKey, AppRecord | null>): () => void {
+    const undo: (() => void)[] = [];
     for (const [app, record] of records) {
-      const current = this.#hosts.get(key)?.records.get(app);
-      if (!current) continue;
-      before.set(app, current);
+      const host = this.#hosts.get(key);
+      const before = host?.records.get(app);
+      if (!host || !before) continue;
       if (record) this.#setRecord(key, app, this.#withLag(app, record));
       else this.#leave(app, key);
+      const after = this.#hosts.get(key)?.records.get(app);
+      undo.push(() => {
+        if (this.#hosts.get(key)?.records.get(app) === after) this.#restore(host, app, before);
+      });
     }
-    return before;
+    return () => undo.forEach((each) => each());
   }
 
   /** What the store shall hold of a host; null when nothing is left of it. */
   recordOf(key: HostKey): HostRecord | null {
     const host = this.#hosts.get(key);
-    const apps = new Map([...(this.#storedRecords.get(key) ?? []), ...(host?.records ?? [])]);
-    return host && apps.size > 0 ? { key, address: host.host.address, port: host.host.port, apps } : null;
+    const stored = this.#storedHosts.get(key);
+    const named = host?.host ?? stored;
+    if (!named) return null;
+    const apps = new Map([...(stored?.apps ?? []), ...(host?.records ?? [])]);
+    return { key, address: named.address, port: named.port, apps };
   }
 
   /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */
@@ -178,9 +189,7 @@ export class Fleet {
 
   *#retired(apps: ReadonlyMap<AppKey, DesiredApp>, revision: Revision): Iterable<DesiredApp> {
     for (const [key, members] of this.#members) {
-      if (apps.has(key)) continue;
-      const onSome = [...members].some((host) => this.#knownRecord(host, key)?.digest);
-      if (!onSome) continue;
+      if (apps.has(key) || members.size === 0) continue;
       const nothing = { tree: "", overlay: null, manifest: [] } as const;
       yield { ...appId(key), ...nothing, key, digest: RETIRED_DIGEST, revision, retired: true };
     }
@@ -203,12 +212,26 @@ export class Fleet {
     if (before?.records.has(app) && before.host.user === host.user && before.host.root === host.root) return false;
     this.#membersOf(app).add(host.key);
     const records = new Map(before?.records);
-    // Under another root there is nothing of ours yet.
-    if (before && before.host.root !== host.root) for (const known of records.keys()) records.set(known, NEVER_SYNCED);
-    this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()], records });
     const record = records.get(app) ?? this.#takeStored(host.key, app) ?? NEVER_SYNCED;
-    this.#setRecord(host.key, app, this.#withLag(app, { ...record, syncingSince: null }));
+    records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
+    this.#changed.add(app);
+    // Under another root there is nothing of ours yet.
+    if (before && before.host.root !== host.root) this.#forgetAll(records);
+    this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
     return true;
+  }
+
+  #forgetAll(records: Map<AppKey, AppRecord>): void {
+    for (const app of records.keys()) {
+      records.set(app, this.#withLag(app, NEVER_SYNCED));
+      this.#changed.add(app);
+    }
+  }
+
+  #restore({ key, host }: FleetHost, app: AppKey, record: AppRecord): void {
+    this.#membersOf(app).add(key);
+    if (!this.#hosts.has(key)) this.#hosts.set(key, { key, host, apps: [], records: new Map() });
+    this.#setRecord(key, app, this.#withLag(app, record));
   }
 
   #leave(app: AppKey, key: HostKey): void {
@@ -228,18 +251,15 @@ export class Fleet {
     const before = this.#hosts.get(key)!;
     const records = new Map(before.records).set(app, record);
     this.#changed.add(app);
-    this.#hosts.set(key, { ...before, apps: before.records.has(app) ? before.apps : [...records.keys()], records });
-  }
-
-  #knownRecord(key: HostKey, app: AppKey): AppRecord | undefined {
-    return this.#hosts.get(key)?.records.get(app) ?? this.#storedRecords.get(key)?.get(app);
+    const apps = before.records.has(app) ? before.apps : [...records.keys()].sort();
+    this.#hosts.set(key, { ...before, apps, records });
   }
 
   #takeStored(key: HostKey, app: AppKey): AppRecord | undefined {
-    const stored = this.#storedRecords.get(key);
-    const record = stored?.get(app);
-    stored?.delete(app);
-    if (stored?.size === 0) this.#storedRecords.delete(key);
+    const stored = this.#storedHosts.get(key);
+    const record = stored?.apps.get(app);
+    stored?.apps.delete(app);
+    if (stored?.apps.size === 0) this.#storedHosts.delete(key);
     return record;
   }
 

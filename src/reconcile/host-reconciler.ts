@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { asFssyncError, leftHostUntouched, REASONS, type FssyncError } from "../model/errors.ts";
+import { asFssyncError, FssyncError, leftHostUntouched, REASONS } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { AppRecord, Failure } from "../model/record.ts";
 import { revisionCommit } from "../model/revision.ts";
@@ -8,7 +8,7 @@ import { needsReconcile } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
-import type { Transport } from "../ports/transport.ts";
+import type { Outcome, Transport } from "../ports/transport.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
@@ -92,7 +92,7 @@ export class HostReconciler {
   async #send({ host, apps: all, signal }: Attempt, group: Group): Promise<AppOutcome[]> {
     const { source, transport, timeout } = this.#options;
     const desiredOf = new Map(all.map((app) => [app.key, app]));
-    let outcome: ReadonlyMap<AppKey, FssyncError | null> = new Map();
+    let outcome: Outcome = new Map();
     if (group.prepared) {
       const apps = group.prepared.change.apps.map(({ app }) => desiredOf.get(app)!);
       await source.pin(new Set(apps.filter(({ retired }) => !retired).map((app) => revisionCommit(app.revision))));
@@ -100,10 +100,10 @@ export class HostReconciler {
       using _ = this.#showSyncing(host, apps);
       outcome = await transport.apply(host.host, group.prepared, { timeout, signal });
     }
-    return group.plan.apps.map(({ app, refusal }) => ({
+    return group.plan.apps.map(({ app, action, refusal }) => ({
       desired: desiredOf.get(app)!,
       before: host.records.get(app)!,
-      error: refusal ?? group.unready.get(app) ?? outcome.get(app) ?? null,
+      error: refusal ?? group.unready.get(app) ?? (action === "send" ? outcomeOf(app, outcome) : null),
       sent: outcome.has(app),
     }));
   }
@@ -147,8 +147,12 @@ export class HostReconciler {
       const same = failure === ended.failure && unfinished === ended.unfinished;
       return same ? ended : { ...ended, failure, unfinished };
     }
-    if (desired.retired) return null;
-    if (!sent && ended.digest === desired.digest) return { ...ended, failure: null };
+    if (desired.retired) {
+      // It may have come back to Git meanwhile: then the host has nothing of it.
+      const gone = this.#options.fleet.desired.get(desired.key)?.retired === true;
+      return gone ? null : { ...ended, digest: null, revision: null, syncedAt: null, unfinished: [], failure: null };
+    }
+    if (!sent && ended.digest === desired.digest) return { ...ended, unfinished: [], failure: null };
     const { digest, revision } = desired;
     return { ...ended, digest, revision, syncedAt: now, unfinished: [], failure: null };
   }
@@ -170,11 +174,13 @@ export class HostReconciler {
     if (records.size === 0) return;
     const undo = fleet.put(key, records);
     try {
-      await store.save(repo, { apps: fleet.dropRetired(), hosts: new Map([[key, fleet.recordOf(key)]]) });
+      await store.save(repo, { hosts: new Map([[key, fleet.recordOf(key)]]) });
     } catch (error) {
-      fleet.put(key, undo);
+      undo();
       throw error;
     }
+    const retired = fleet.dropRetired();
+    if (retired.size > 0) await store.save(repo, { apps: retired });
   }
 }
 
@@ -186,6 +192,12 @@ interface Attempt {
   readonly wanted: readonly FleetApp[];
   readonly wishes: ReadonlyMap<AppKey, Wish>;
   readonly signal: AbortSignal;
+}
+
+/** Nothing counts as synced that the transport did not name. */
+function outcomeOf(app: AppKey, outcome: Outcome): FssyncError | null {
+  const told = outcome.get(app);
+  return told === undefined ? new FssyncError("Internal", `the transport says nothing about ${app}`) : told;
 }
 
 function failureAfter(before: Failure | null, error: NonNullable<AppOutcome["error"]>, at: number): Failure {

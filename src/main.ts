@@ -1,16 +1,20 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import packageJson from "../package.json" with { type: "json" };
-import { assemble, assembleSource } from "./assembly.ts";
 import { runProgram } from "./cli/program.ts";
-import { loadConfigRepos } from "./config/load.ts";
 import { runtimeDir } from "./runtime-dir.ts";
-import { SqliteStatusReader } from "./store/sqlite-status-reader.ts";
 
-const { version } = packageJson;
+/** Beside src and beside dist. */
+const packageJson = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+const { version } = JSON.parse(packageJson) as { version: string };
 
+// What a command does not need is not loaded: `status` opens no HTTP client and no metrics.
 process.exitCode = await runProgram(process.argv, version, {
   async program(globals, { log, retry }) {
+    const [{ assemble }, { loadConfigRepos }] = await Promise.all([
+      import("./assembly.ts"),
+      import("./config/load.ts"),
+    ]);
     const configs = await loadConfigRepos(globals.file, globals);
     const { controller, metrics, controlSocket, ...assembly } = await assemble(configs, globals, {
       log,
@@ -24,7 +28,13 @@ process.exitCode = await runProgram(process.argv, version, {
       [Symbol.asyncDispose]: () => assembly[Symbol.asyncDispose](),
     };
   },
-  statusReader: ({ dataDir }, log) => new SqliteStatusReader({ file: join(dataDir, "state.db"), log }),
-  source: (config, globals, dir, log) => assembleSource(config, { ...globals, dir, log }),
+  async statusReader({ dataDir }, log) {
+    const { SqliteStatusReader } = await import("./store/sqlite-status-reader.ts");
+    return new SqliteStatusReader({ file: join(dataDir, "state.db"), log });
+  },
+  async source(config, globals, dir, log) {
+    const { assembleSource } = await import("./assembly.ts");
+    return assembleSource(config, { ...globals, dir, log });
+  },
   controlSocket: ({ dataDir }) => join(runtimeDir(resolve(dataDir)), "control.sock"),
 });

@@ -10,12 +10,14 @@ export interface Builders {
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
   /** Reads the status store beside a running controller. */
-  statusReader(globals: Globals, log: Logger): Pick<StatusStore, "load" | "repos"> & AsyncDisposable;
+  statusReader(globals: Globals, log: Logger): Promise<StatusReader>;
   /** A Git source in a folder of its own. */
-  source(config: ConfigRepo, globals: Globals, dir: string, log: Logger): GitSource;
+  source(config: ConfigRepo, globals: Globals, dir: string, log: Logger): Promise<GitSource>;
   /** The socket of the controller that works on the data dir. */
   controlSocket(globals: Globals): string;
 }
+
+export type StatusReader = Pick<StatusStore, "load" | "repos"> & AsyncDisposable;
 
 export interface Program extends AsyncDisposable {
   readonly controller: Controller;

@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { FssyncError } from "../model/errors.ts";
-import { LOG_LEVELS, type LogLevel } from "../log/logger.ts";
+import { LOG_LEVELS, type LogLevel } from "../log/levels.ts";
 
 export const OUTPUTS = ["table", "wide", "json", "yaml"] as const;
 export type Output = (typeof OUTPUTS)[number];

@@ -1,13 +1,7 @@
 import { Argument, Command, CommanderError } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
-import { createLogger, type LogLevel } from "../log/logger.ts";
-import { planCommand } from "./commands/plan.ts";
-import { resyncCommand } from "./commands/resync.ts";
-import { runCommand } from "./commands/run.ts";
-import { statusCommand } from "./commands/status.ts";
-import { syncCommand } from "./commands/sync.ts";
-import { validateCommand } from "./commands/validate.ts";
+import type { LogLevel } from "../log/levels.ts";
 import { withGlobals, type Globals } from "./globals.ts";
 import type { Builders } from "./builders.ts";
 
@@ -23,6 +17,8 @@ export interface Context extends Globals {
   readonly impatient: AbortSignal;
 }
 
+type Action = (context: Context, names: string[], options: never) => Promise<number>;
+
 /** Runs one command line and returns its exit code; the design's table says which. */
 export async function runProgram(argv: readonly string[], version: string, build: Builders): Promise<number> {
   let exitCode = 0;
@@ -31,20 +27,25 @@ export async function runProgram(argv: readonly string[], version: string, build
     .version(version)
     .exitOverride()
     .showHelpAfterError("(see fssync --help)");
-  const add = (command: Command, action: (context: Context, names: string[], options: never) => Promise<number>) => {
+  // A command's module is loaded when it is run: help and the version wait for none of them.
+  const add = (command: Command, load: () => Promise<Action>) => {
     withGlobals(command).exitOverride();
     command.action(async (...args: unknown[]) => {
       const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
       const level = command.name() === "run" ? "info" : "warn";
-      exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, (context) =>
-        action(context, names, command.opts() as never),
-      );
+      exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, async (context) => {
+        const action = await load();
+        return await action(context, names, command.opts() as never);
+      });
     });
     program.addCommand(command);
   };
   const apps = () => new Argument("[apps...]", "apps as mod/env/app; all when none is named");
 
-  add(new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"), runCommand);
+  add(
+    new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"),
+    async () => (await import("./commands/run.ts")).runCommand,
+  );
   add(
     new Command("sync")
       .description("one pass over what lags, now")
@@ -52,7 +53,7 @@ export async function runProgram(argv: readonly string[], version: string, build
       .option("--host <address>", "only this host; may be given several times", collect)
       .option("--full", "all files of all hosts, with checksums, whatever the status store says", false)
       .option("--allow-prune", "let changes delete more than sync.maxDeletePercent", false),
-    syncCommand,
+    async () => (await import("./commands/sync.ts")).syncCommand,
   );
   add(
     new Command("plan")
@@ -61,21 +62,21 @@ export async function runProgram(argv: readonly string[], version: string, build
       .option("--host <address>", "only this host; may be given several times", collect)
       .option("-v, --verbose", "say why, and name every file", false)
       .option("--detailed-exitcode", "exit with 2 when there is something to do", false),
-    planCommand,
+    async () => (await import("./commands/plan.ts")).planCommand,
   );
   add(
     new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
-    statusCommand,
+    async () => (await import("./commands/status.ts")).statusCommand,
   );
   add(
     new Command("resync")
       .description("asks the running controller for a forced resync of an app or a host")
       .addArgument(new Argument("<name>", "an app as mod/env/app, or a host")),
-    resyncCommand,
+    async () => (await import("./commands/resync.ts")).resyncCommand,
   );
   add(
     new Command("validate").description("checks the configuration, and the repo's layout and attributes"),
-    validateCommand,
+    async () => (await import("./commands/validate.ts")).validateCommand,
   );
 
   try {
@@ -98,6 +99,7 @@ async function withContext(
   action: (context: Context) => Promise<number>,
 ): Promise<number> {
   const { stdout, stderr } = process;
+  const { createLogger } = await import("../log/logger.ts");
   const log = createLogger({ level: globals.logLevel, terminal: stderr.isTTY === true });
   using signals = onSignals(log);
   try {

@@ -1,8 +1,6 @@
 import { pino, type Logger } from "pino";
 import pretty from "pino-pretty";
-
-export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import type { LogLevel } from "./levels.ts";
 
 /** Keys whose values never reach a log, however deep a careless caller nests them. */
 const SECRET_KEYS = ["password", "token", "identity", "authorization", "known_hosts"];

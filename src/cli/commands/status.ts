@@ -1,5 +1,4 @@
 import { access } from "node:fs/promises";
-import { loadConfigRepos } from "../../config/load.ts";
 import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
 import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
@@ -11,7 +10,7 @@ import { statusTable } from "../status-table.ts";
 export async function statusCommand(context: Context, apps: string[]): Promise<number> {
   const { build, log, stdout, stderr } = context;
   const suspended = await suspendedRepos(context);
-  await using store = build.statusReader(context, log);
+  await using store = await build.statusReader(context, log);
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
   const repos = await Promise.all(
     (await store.repos()).map(async (name) =>
@@ -39,6 +38,7 @@ export async function statusCommand(context: Context, apps: string[]): Promise<n
 async function suspendedRepos({ file, allowFileUrls, log }: Context): Promise<ReadonlySet<string>> {
   try {
     await access(file);
+    const { loadConfigRepos } = await import("../../config/load.ts");
     const configs = await loadConfigRepos(file, { allowFileUrls });
     return new Set(configs.filter(({ spec }) => spec.suspend).map(({ metadata }) => metadata.name));
   } catch (err) {

@@ -21,7 +21,7 @@ async function validateRepo(config: ConfigRepo, context: Context): Promise<{ val
   // A mirror of its own: a running controller's is not touched.
   const dir = await mkdtemp(join(tmpdir(), "fssync-validate-"));
   try {
-    await using source = context.build.source(config, context, dir, context.log);
+    await using source = await context.build.source(config, context, dir, context.log);
     return describe(name, await source.discover(await source.poll(context.signal)));
   } catch (thrown) {
     const { reason, message } = asFssyncError(thrown);

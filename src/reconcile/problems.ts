@@ -1,5 +1,17 @@
+import type { AppKey } from "../model/app.ts";
 import type { Problem } from "../model/record.ts";
 import type { Reason } from "../model/errors.ts";
+
+/** Apps named in one problem; the rest are a number. */
+const NAMED = 3;
+
+/** What a poll found. Apps that fail in the same way are one problem. */
+export interface Finding {
+  readonly reason: Reason;
+  readonly message: string;
+  /** The app concerned; absent or null when it is the whole poll. */
+  readonly app?: AppKey | null;
+}
 
 /** What is wrong with a repo now, by where it comes from; tells only what is new. */
 export class Problems {
@@ -15,9 +27,9 @@ export class Problems {
   }
 
   /** Replaces what a source has; a problem that lasts keeps its time. Returns the new ones and whether anything changed. */
-  set(source: string, found: readonly { readonly reason: Reason; readonly message: string }[]): ProblemsChange {
+  set(source: string, found: readonly Finding[]): ProblemsChange {
     const before = this.#bySource.get(source) ?? [];
-    const next = found.map(({ reason, message }) => {
+    const next = withApps(found).map(({ reason, message }) => {
       const lasting = before.find((problem) => problem.reason === reason && problem.message === message);
       return lasting ?? { reason, message, since: this.#now() };
     });
@@ -30,4 +42,19 @@ export class Problems {
 export interface ProblemsChange {
   readonly fresh: readonly Problem[];
   readonly changed: boolean;
+}
+
+/** The findings, those that differ only in their app as one, whose message names the apps. */
+function withApps(found: readonly Finding[]): Pick<Finding, "reason" | "message">[] {
+  const groups = Map.groupBy(found, ({ reason, message }) => `${reason} ${message}`);
+  return [...groups.values()].map((group) => {
+    const { reason, message } = group[0]!;
+    const apps = [...new Set(group.flatMap(({ app }) => app ?? []))].filter((app) => !message.includes(app));
+    return { reason, message: apps.length > 0 ? `${named(apps)}: ${message}` : message };
+  });
+}
+
+function named(apps: readonly AppKey[]): string {
+  const rest = apps.length - NAMED;
+  return `${apps.slice(0, NAMED).join(", ")}${rest > 0 ? ` and ${rest} more apps` : ""}`;
 }

@@ -23,10 +23,22 @@ export function readStatus(database: DatabaseSync, repo: string, log: Logger): R
     const appRows = database
       .prepare("SELECT key, digest, revision, seen_at, refused FROM app WHERE repo = ?")
       .all(repo);
-    const hostRows = database.prepare("SELECT key, address, port, apps FROM host WHERE repo = ?").all(repo);
-    return decode(repoRow, appRows, hostRows, log);
+    return decode(repoRow, appRows, hostRows(database, repo), log);
   } finally {
     database.exec("ROLLBACK");
+  }
+}
+
+/** In portions: the text of all hosts at once would be most of the memory that a large fleet ever needs. */
+function* hostRows(database: DatabaseSync, repo: string): Iterable<HostRow> {
+  const portion = database.prepare(
+    "SELECT key, address, port, apps FROM host WHERE repo = ? AND key > ? ORDER BY key LIMIT 200",
+  );
+  for (let last = ""; ;) {
+    const rows = portion.all(repo, last) as unknown as HostRow[];
+    if (rows.length === 0) return;
+    yield* rows;
+    last = rows.at(-1)!.key;
   }
 }
 
@@ -35,12 +47,12 @@ export function readRepos(database: DatabaseSync): string[] {
   return rows.map(({ name }) => String(name));
 }
 
-function decode(repoRow: unknown, appRows: readonly unknown[], hostRows: readonly unknown[], log: Logger): RepoStatus {
+function decode(repoRow: unknown, appRows: readonly unknown[], rows: Iterable<HostRow>, log: Logger): RepoStatus {
   const intern = interning();
   const apps = new Map<AppKey, DesiredRecord>();
   const hosts = new Map<HostKey, HostRecord>();
   for (const row of appRows as AppRow[]) put(apps, row, desiredFromRow, intern, log);
-  for (const row of hostRows as HostRow[]) put(hosts, row, hostFromRow, intern, log);
+  for (const row of rows) put(hosts, row, hostFromRow, intern, log);
   return { repo: repoFromRow(repoRow as RepoRow | undefined), apps, hosts };
 }
 

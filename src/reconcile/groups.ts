@@ -125,7 +125,7 @@ function treesOf(apps: readonly AppPlan[]): Set<string> {
 
 /** The same for all hosts that need the same. */
 export function groupKey(apps: readonly DesiredApp[], lagging: readonly Lagging[]): string {
-  const has = apps.map(({ key, digest }) => `${key}@${digest}`);
+  const has = apps.map(({ key, digest, refused }) => `${key}@${digest} ${refused?.message ?? ""}`);
   const lags = lagging.map(({ desired, recorded, base, unfinished, full, allowPrune }) =>
     [
       desired.key,

@@ -12,7 +12,7 @@ import type { Outcome, Transport } from "../ports/transport.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
-import type { Wish } from "./requests.ts";
+import type { AppWish } from "./requests.ts";
 
 export interface HostReconcilerOptions {
   readonly repo: string;
@@ -57,7 +57,7 @@ export class HostReconciler {
    */
   async reconcile(
     key: HostKey,
-    wishes: ReadonlyMap<AppKey, Wish>,
+    wishes: ReadonlyMap<AppKey, AppWish>,
     signal: AbortSignal,
   ): Promise<readonly AppOutcome[]> {
     const { fleet } = this.#options;
@@ -190,7 +190,7 @@ interface Attempt {
   readonly apps: readonly FleetApp[];
   /** Those to look at. */
   readonly wanted: readonly FleetApp[];
-  readonly wishes: ReadonlyMap<AppKey, Wish>;
+  readonly wishes: ReadonlyMap<AppKey, AppWish>;
   readonly signal: AbortSignal;
 }
 

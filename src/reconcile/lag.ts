@@ -2,7 +2,7 @@ import { revisionCommit, type Revision } from "../model/revision.ts";
 import type { Lagging } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { FleetApp, FleetHost } from "./fleet.ts";
-import type { Wish } from "./requests.ts";
+import type { AppWish } from "./requests.ts";
 
 /** Unfinished syncs are told apart up to this many; then everything is sent, and what only the oldest put there stays. */
 export const MAX_UNFINISHED = 16;
@@ -12,12 +12,12 @@ export async function lagOf(
   source: GitSource,
   host: FleetHost,
   desired: FleetApp,
-  wish: Wish | undefined,
+  wish: AppWish | undefined,
 ): Promise<Lagging> {
   const at = (revision: Revision) => source.appAt(desired.key, revisionCommit(revision));
   const { digest, revision, unfinished } = host.records.get(desired.key)!;
   const recorded = digest && revision ? { digest, revision } : null;
   const [base, begun] = await Promise.all([recorded && at(recorded.revision), Promise.all(unfinished.map(at))]);
   const full = wish?.full === true || unfinished.length >= MAX_UNFINISHED;
-  return { desired, recorded, base, unfinished: begun, full, allowPrune: wish?.allowPrune ?? false };
+  return { desired, recorded, base, unfinished: begun, full, allowPrune: wish?.allowPrune === desired.digest };
 }

@@ -10,12 +10,12 @@ import type { PruneOptions } from "../plan/host-plan.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { Inventory, InventoryAnswer } from "../ports/inventory.ts";
-import type { StatusChange, StatusStore } from "../ports/status-store.ts";
+import type { StatusStore } from "../ports/status-store.ts";
 import type { RepoTelemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
-import { Fleet } from "./fleet.ts";
+import { desiredRecord, Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
@@ -23,7 +23,7 @@ import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
-import { Requests, type Operation, type Selection, type Wish } from "./requests.ts";
+import { Requests, type Operation, type AppWish, type Selection, type Wish } from "./requests.ts";
 
 export interface RepoControllerOptions {
   readonly repo: string;
@@ -82,6 +82,8 @@ export class RepoController implements AsyncDisposable {
   #reconciler!: HostReconciler;
   #running: Promise<unknown>[] = [];
   #commit: string | null = null;
+  /** What memory has and the store refused. */
+  #unsaved = nothing();
   /** Whether records moved since unneeded snapshots and pins were last removed. */
   #litter = true;
 
@@ -179,12 +181,12 @@ export class RepoController implements AsyncDisposable {
    * full. The operation ends when each was attempted once.
    */
   request(selection: Selection, wish: Wish): Operation {
-    const wishes = new Map<HostKey, Map<AppKey, Wish>>();
+    const wishes = new Map<HostKey, Map<AppKey, AppWish>>();
     if (this.#options.suspend) return this.#requests.open(wishes);
     for (const host of this.#fleet.hosts.values()) {
       if (selection.hosts && !selection.hosts.has(host.key)) continue;
       const apps = host.apps.filter((app) => this.#isMeant(app, host.key, selection, wish));
-      if (apps.length > 0) wishes.set(host.key, new Map(apps.map((app) => [app, wish])));
+      if (apps.length > 0) wishes.set(host.key, new Map(apps.map((app) => [app, this.#wishFor(app, wish)])));
     }
     const operation = this.#requests.open(wishes);
     for (const key of wishes.keys()) this.#queue.add(key);
@@ -234,7 +236,8 @@ export class RepoController implements AsyncDisposable {
     }
     const { fresh, changed } = this.#problems.set(about, found);
     this.#report.problems(about, fresh, changed && found.length === 0);
-    if (changed) await this.#save({ repo: this.#repoRecord() });
+    if (changed) this.#unsaved.repo = true;
+    await this.#save();
     return found.every(({ reason }) => reason === "InvalidHost");
   }
 
@@ -245,10 +248,12 @@ export class RepoController implements AsyncDisposable {
     this.#commit = commit;
     this.#litter = true;
     if (before !== discovery.revision) this.#report.newRevision(discovery, changed.size);
-    await this.#save({ repo: this.#repoRecord(), apps: toStore });
-    for (const app of changed) for (const key of this.#fleet.hostsOf(app)) this.#enqueueForCommit(key);
-    const unknown = [...changed].some((app) => this.#fleet.desired.has(app) && this.#fleet.hostsOf(app).size === 0);
-    if (unknown) this.#inventoryLoop.trigger();
+    this.#unsaved.repo = true;
+    await this.#save(toStore.keys());
+    // Each host once: one that is added again after a worker took it would be worked on twice.
+    for (const key of new Set([...changed].flatMap((app) => [...this.#fleet.hostsOf(app)])))
+      this.#enqueueForCommit(key);
+    if ([...changed].some((app) => this.#lacksHosts(app))) this.#inventoryLoop.trigger();
   }
 
   async #takeAnswer({ hosts }: InventoryAnswer): Promise<void> {
@@ -256,8 +261,20 @@ export class RepoController implements AsyncDisposable {
     if (toStore.size === 0) return;
     this.#litter = true;
     this.#report.hosts(added, removed);
-    await this.#save({ apps: this.#fleet.dropRetired(), hosts: toStore });
+    await this.#save(this.#fleet.dropRetired().keys(), toStore.keys());
     for (const key of toStore.keys()) this.#enqueue(key);
+  }
+
+  /** Whether the inventory has not named any host of the app; what only the store names does not count. */
+  #lacksHosts(app: AppKey): boolean {
+    const { desired, hosts } = this.#fleet;
+    return (
+      desired.has(app) &&
+      !this.#fleet
+        .hostsOf(app)
+        .values()
+        .some((key) => hosts.get(key)?.records.has(app))
+    );
   }
 
   /** A host that was down keeps waiting for its turn; one that failed is tried with the new commit at once. */
@@ -275,6 +292,10 @@ export class RepoController implements AsyncDisposable {
     for (const key of laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired)) {
       if (!this.#queue.isWaiting(key)) this.#queue.add(key);
     }
+  }
+
+  #wishFor(app: AppKey, { full, allowPrune }: Wish): AppWish {
+    return { full, allowPrune: allowPrune ? this.#fleet.desired.get(app)!.digest : null };
   }
 
   #isMeant(app: AppKey, key: HostKey, { apps }: Selection, { full }: Wish): boolean {
@@ -300,17 +321,19 @@ export class RepoController implements AsyncDisposable {
     const request = this.#requests.take(key);
     const started = clock.monotonic();
     let again: boolean;
+    let failed: ReadonlySet<AppKey> | undefined;
     try {
       const outcomes = await this.#reconciler.reconcile(key, request.wishes, this.#kill.signal);
       this.#report.outcomes(key, outcomes, (clock.monotonic() - started) / 1000);
       again = outcomes.some(mayHelpToRetry);
+      failed = new Set(outcomes.filter(({ error }) => error).map(({ desired }) => desired.key));
     } catch (err) {
       log.error({ err, host: key }, "outcome not recorded, the host is synced again");
       again = true;
     }
     this.#litter = true;
     if (again && this.#options.retry) {
-      request.keep();
+      request.keep(failed);
       this.#queue.addRateLimited(key);
     } else {
       this.#queue.forget(key);
@@ -350,16 +373,30 @@ export class RepoController implements AsyncDisposable {
     await this.#options.source.collect({ trees, commits });
   }
 
-  #repoRecord() {
-    return { revision: this.#fleet.revision, problems: this.#problems.all };
-  }
-
-  /** News that cannot be stored is not lost: memory has it, and the next start finds it again. */
-  async #save(change: StatusChange): Promise<void> {
+  /** Stores news of these apps and hosts, and what the store refused before. */
+  async #save(apps: Iterable<AppKey> = [], hosts: Iterable<HostKey> = []): Promise<void> {
+    const { desired } = this.#fleet;
+    const news = {
+      repo: this.#unsaved.repo,
+      apps: this.#unsaved.apps.union(new Set(apps)),
+      hosts: this.#unsaved.hosts.union(new Set(hosts)),
+    };
+    if (!news.repo && news.apps.size + news.hosts.size === 0) return;
+    this.#unsaved = nothing();
     try {
-      await this.#options.store.save(this.repo, change);
+      await this.#options.store.save(this.repo, {
+        ...(news.repo && { repo: { revision: this.#fleet.revision, problems: this.#problems.all } }),
+        apps: new Map([...news.apps].map((key) => [key, desired.has(key) ? desiredRecord(desired.get(key)!) : null])),
+        hosts: new Map([...news.hosts].map((key) => [key, this.#fleet.recordOf(key)])),
+      });
     } catch (err) {
-      this.#options.log.error({ err }, "status not stored");
+      const since = this.#unsaved;
+      this.#unsaved = {
+        repo: news.repo || since.repo,
+        apps: news.apps.union(since.apps),
+        hosts: news.hosts.union(since.hosts),
+      };
+      this.#options.log.error({ err }, "status not stored, tried again with the next poll");
     }
   }
 }
@@ -371,6 +408,10 @@ function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: Abo
     last = next.catch(() => {});
     return next;
   };
+}
+
+function nothing() {
+  return { repo: false, apps: new Set<AppKey>(), hosts: new Set<HostKey>() };
 }
 
 function mayHelpToRetry({ error }: AppOutcome): boolean {

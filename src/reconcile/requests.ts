@@ -1,10 +1,18 @@
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
+import type { Digest } from "../model/manifest.ts";
 
 /** What a person asked for beyond what the plan finds. */
 export interface Wish {
   readonly full: boolean;
   readonly allowPrune: boolean;
+}
+
+/** A wish for one app. Whoever allowed the deletes of one change did not allow those of the next. */
+export interface AppWish {
+  readonly full: boolean;
+  /** The desired digest on the way to which any number of files may be deleted. */
+  readonly allowPrune: Digest | null;
 }
 
 /** Which hosts and apps a request means; nothing named means all. */
@@ -23,7 +31,7 @@ export interface Operation {
 }
 
 interface Pending {
-  readonly wishes: Map<AppKey, Wish>;
+  readonly wishes: Map<AppKey, AppWish>;
   readonly waiters: Set<(key: HostKey) => void>;
 }
 
@@ -32,7 +40,7 @@ export class Requests {
   readonly #pending = new Map<HostKey, Pending>();
 
   /** Opens a request; the caller queues the hosts. */
-  open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, Wish>>): Operation {
+  open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, AppWish>>): Operation {
     const left = new Set(wishes.keys());
     const listeners: ((key: HostKey, left: number) => void)[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -56,20 +64,24 @@ export class Requests {
     this.#pending.delete(key);
     return {
       wishes: pending?.wishes ?? new Map(),
-      /** The wishes are not fulfilled yet: they hold for the next attempt too. */
-      keep: () => void (pending && this.#add(key, pending.wishes)),
+      keep: (apps) => {
+        if (!pending) return;
+        const newer = new Map(this.#pending.get(key)?.wishes);
+        this.#add(key, new Map([...pending.wishes].filter(([app]) => apps?.has(app) ?? true)));
+        this.#add(key, newer);
+      },
       attempted: () => pending?.waiters.forEach((waiter) => waiter(key)),
     };
   }
 
-  #add(key: HostKey, wishes: ReadonlyMap<AppKey, Wish>): Pending {
+  #add(key: HostKey, wishes: ReadonlyMap<AppKey, AppWish>): Pending {
     let pending = this.#pending.get(key);
     if (!pending) this.#pending.set(key, (pending = { wishes: new Map(), waiters: new Set() }));
     for (const [app, wish] of wishes) {
       const before = pending.wishes.get(app);
       pending.wishes.set(app, {
         full: wish.full || before?.full === true,
-        allowPrune: wish.allowPrune || before?.allowPrune === true,
+        allowPrune: wish.allowPrune ?? before?.allowPrune ?? null,
       });
     }
     return pending;
@@ -77,7 +89,8 @@ export class Requests {
 }
 
 export interface Taken {
-  readonly wishes: ReadonlyMap<AppKey, Wish>;
-  keep(): void;
+  readonly wishes: ReadonlyMap<AppKey, AppWish>;
+  /** The wishes for these apps (for all when absent) are not fulfilled yet: they hold for the next attempt too. */
+  keep(apps?: ReadonlySet<AppKey>): void;
   attempted(): void;
 }

@@ -39,6 +39,8 @@ const PATTERNS: readonly (readonly [RegExp, Reason])[] = [
   ],
 ];
 
+const LONGEST_LINE = 500;
+
 /** Lines that explain nothing when another one is there. */
 const NOISE = [/^@+$/, /^rsync error: /, /^rsync warning: /, /^rsync: connection unexpectedly closed/, /^WARNING: /];
 
@@ -82,7 +84,12 @@ export function runError(ending: Ending): FssyncError | null {
   if (fault) return new FssyncError(fault.reason, fault.line);
   if (ending.exitCode === 0) return null;
   const { reason, line } = namedFault(ending) ?? codeFault(ending);
-  return new FssyncError(reason, line);
+  return new FssyncError(reason, shortened(line));
+}
+
+/** A host can say one line of any length; what is stored and told for each failure stays short. */
+function shortened(line: string): string {
+  return line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line;
 }
 
 function accountFault(stderr: string): Fault | undefined {

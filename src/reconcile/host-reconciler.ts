@@ -103,7 +103,7 @@ export class HostReconciler {
     return group.plan.apps.map(({ app, action, refusal }) => ({
       desired: desiredOf.get(app)!,
       before: host.records.get(app)!,
-      error: refusal ?? group.unready.get(app) ?? (action === "send" ? outcomeOf(app, outcome) : null),
+      error: refusal ?? group.unready.get(app) ?? (action === "send" ? named(app, outcome) : null),
       sent: outcome.has(app),
     }));
   }
@@ -195,7 +195,7 @@ interface Attempt {
 }
 
 /** Nothing counts as synced that the transport did not name. */
-function outcomeOf(app: AppKey, outcome: Outcome): FssyncError | null {
+function named(app: AppKey, outcome: Outcome): FssyncError | null {
   const told = outcome.get(app);
   return told === undefined ? new FssyncError("Internal", `the transport says nothing about ${app}`) : told;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { appKey, type AppId, type AppKey } from "../model/app.ts";
-import { asFssyncError, FssyncError, REASONS, type Reason } from "../model/errors.ts";
+import type { AppKey } from "../model/app.ts";
+import { asFssyncError, REASONS, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { revisionCommit } from "../model/revision.ts";

@@ -123,7 +123,7 @@ describe("states", () => {
       "Suspended",
       "Synced",
     ]);
-    for (const [index, state] of STATES.entries()) expect(worst([...STATES.slice(index)].reverse())).toBe(state);
+    for (const [index, state] of STATES.entries()) expect(worst(STATES.slice(index).toReversed())).toBe(state);
     expect(worst([])).toBe("Synced");
   });
 });

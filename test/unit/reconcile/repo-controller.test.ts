@@ -2,6 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
 import type { Host } from "../../../src/model/host.ts";
+import { revisionCommit } from "../../../src/model/revision.ts";
 import type { RepoControllerOptions } from "../../../src/reconcile/repo-controller.ts";
 import { quiet } from "../../support/fakes.ts";
 import { makeApp, makeHost, type Files } from "../../support/factories.ts";
@@ -801,6 +802,6 @@ test("snapshots and pins are kept for what is wanted and what hosts have, and co
   await rig.pollGit();
   await rig.pass(30_000, 500);
   const kept = rig.source.collected.at(-1)!;
-  expect([...kept.commits].sort()).toEqual([old, revision].map((text) => text.split(":")[1]).sort());
+  expect([...kept.commits].sort()).toEqual([old, revision].map((text) => revisionCommit(text)).sort());
   expect(kept.trees).toContain(makeApp(WEB, { a: "2" }).tree);
 });

@@ -1,0 +1,57 @@
+/**
+ * fssync for real on this machine: a Git repo, an HTTP CMDB, eight sshd hosts and the controller.
+ * Every claim is checked by reading the files on the hosts. `--keep` leaves it running until Ctrl-C.
+ */
+import { rm } from "node:fs/promises";
+import { runtimeDir } from "../../src/runtime-dir.ts";
+import { World, type Controller } from "../support/world.ts";
+import { Screen } from "./screen.ts";
+import { APPS, HOSTS, INITIAL } from "./files.ts";
+import { Story } from "./story.ts";
+
+const keep = process.argv.includes("--keep");
+const screen = new Screen(process.stdout);
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupted.abort());
+
+process.exitCode = await demo(interrupted.signal);
+
+async function demo(signal: AbortSignal): Promise<number> {
+  const start = performance.now();
+  screen.title("fssync: a Git repo, an HTTP CMDB and 8 sshd hosts on this machine; nothing leaves it");
+  let controller: Controller | undefined;
+  await using stack = new AsyncDisposableStack();
+  try {
+    const world = stack.use(await World.create({ hosts: HOSTS, kind: "ports", files: INITIAL, app: APPS.web }));
+    stack.defer(() => rm(runtimeDir(world.dataDir), { recursive: true, force: true }));
+    stack.defer(() => stop(controller));
+    const story = await Story.begin({ world, screen, signal });
+    await story.converge(async () => (controller = await world.start()));
+    await story.pushCommit();
+    await story.addHost();
+    await story.outage();
+    await story.status();
+    screen.summary(`All of it happened, in ${((performance.now() - start) / 1000).toFixed(1)} s.`, story.measured);
+    if (keep) await story.keep();
+    return 0;
+  } catch (error) {
+    if (signal.aborted) {
+      screen.line("stopped");
+      return 130;
+    }
+    screen.failure(error, controller?.log.slice(-15) ?? []);
+    return 1;
+  }
+}
+
+/** SIGTERM, and a second one for what does not end soon; SIGKILL would leave the connections behind. */
+async function stop(controller: Controller | undefined): Promise<void> {
+  if (!controller) return;
+  const { child, ended } = controller.running;
+  child.kill("SIGTERM");
+  const impatience = setTimeout(() => child.kill("SIGTERM"), 3000);
+  const end = setTimeout(() => child.kill("SIGKILL"), 10_000);
+  await ended;
+  clearTimeout(impatience);
+  clearTimeout(end);
+}

@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import { runtimeDir } from "../../src/runtime-dir.ts";
 import { World, type Controller } from "../support/world.ts";
 import { Screen } from "./screen.ts";
-import { APPS, HOSTS, INITIAL } from "./files.ts";
+import { HOSTS, INITIAL } from "./files.ts";
 import { Story } from "./story.ts";
 
 const keep = process.argv.includes("--keep");
@@ -19,10 +19,11 @@ process.exitCode = await demo(interrupted.signal);
 async function demo(signal: AbortSignal): Promise<number> {
   const start = performance.now();
   screen.title("fssync: a Git repo, an HTTP CMDB and 8 sshd hosts on this machine; nothing leaves it");
+  const hosts = HOSTS.web + HOSTS.cache + HOSTS.new;
   let controller: Controller | undefined;
   await using stack = new AsyncDisposableStack();
   try {
-    const world = stack.use(await World.create({ hosts: HOSTS, kind: "ports", files: INITIAL, app: APPS.web }));
+    const world = stack.use(await World.create({ hosts, kind: "ports", files: INITIAL }));
     stack.defer(() => rm(runtimeDir(world.dataDir), { recursive: true, force: true }));
     stack.defer(() => stop(controller));
     const story = await Story.begin({ world, screen, signal });

@@ -5,7 +5,7 @@ import { statusTable } from "../../src/cli/status-table.ts";
 import type { FleetHost } from "../support/fleet.ts";
 import type { Controller, World } from "../support/world.ts";
 import { Checkout } from "./checkout.ts";
-import { APPS, CACHE, difference, type HostFiles, inRepo, modeOn, name, WEB, WEB_HOSTS } from "./files.ts";
+import { APPS, CACHE, difference, type HostFiles, HOSTS, inRepo, modeOn, name, WEB } from "./files.ts";
 import type { Screen } from "./screen.ts";
 
 /** How long each thing may take. */
@@ -24,14 +24,16 @@ export class Story {
   readonly #parts: Parts;
   readonly #web: FleetHost[];
   readonly #cache: readonly FleetHost[];
+  readonly #new: FleetHost;
   #controller: Controller | undefined;
   #webFiles: HostFiles = WEB;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
     const { hosts } = parts.world.fleet;
-    this.#web = hosts.slice(0, WEB_HOSTS);
-    this.#cache = hosts.slice(WEB_HOSTS);
+    this.#web = hosts.slice(0, HOSTS.web);
+    this.#cache = hosts.slice(HOSTS.web, -HOSTS.new);
+    this.#new = hosts.at(-1)!;
   }
 
   static async begin(parts: Omit<Parts, "checkout">): Promise<Story> {
@@ -73,12 +75,15 @@ export class Story {
   async addHost(): Promise<void> {
     const { screen, world } = this.#parts;
     screen.step("A new host appears in the CMDB; nobody calls anything");
-    const host = await world.addHost();
-    this.#web.push(host);
+    this.#web.push(this.#new);
     await world.assign(APPS.web, this.#web);
     const began = performance.now();
-    await this.#inTime("the new host has what Git has", () => this.#lacking([host]));
-    this.#tell(`${name(host)} has all ${Object.keys(this.#webFiles).length} files`, "new in the CMDB → synced", began);
+    await this.#inTime("the new host has what Git has", () => this.#lacking([this.#new]));
+    this.#tell(
+      `${name(this.#new)} has all ${Object.keys(this.#webFiles).length} files`,
+      "new in the CMDB → synced",
+      began,
+    );
   }
 
   async outage(): Promise<void> {

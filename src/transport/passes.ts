@@ -17,6 +17,10 @@ export interface Passes {
 }
 
 export interface Clearing {
+  /**
+   * `top//rest` where a folder `top` holds the file and shall be something else: a symlink at `top`, or
+   * between, is what came of an unfinished sync, and what it leads to is not ours.
+   */
   readonly files: readonly string[];
   /** Deepest first; removed when they are empty then. */
   readonly folders: readonly string[];
@@ -33,26 +37,38 @@ export function planPasses(change: HostChange, snapshotMode: (file: FileEntry) =
   const sentParents = new Set([...sent].flatMap(parentFolders));
   const clear = new Map<AppKey, Clearing>();
   const deletes = new Map<AppKey, readonly string[]>();
+  const gone = new Set(change.apps.flatMap((app) => app.delete)).difference(sent);
+  const goneParents = new Set([...gone].flatMap(parentFolders));
+  // Sent or gone: where a path stands above another one, only one of the two can be on the host.
+  const tops = sent.union(gone);
   for (const { app, delete: paths } of change.apps) {
     // A path that another app sends now has only changed hands.
-    const gone = paths.filter((path) => !sent.has(path));
-    const inTheWay = gone.filter((path) => sentParents.has(path) || parentFolders(path).some((each) => sent.has(each)));
-    const others = new Set(gone).difference(new Set(inTheWay));
-    if (inTheWay.length > 0) clear.set(app, { files: inTheWay, folders: foldersInTheWay(inTheWay, sent) });
+    const mine = paths.filter((path) => gone.has(path));
+    const inTheWay = mine.filter(
+      (path) => sentParents.has(path) || goneParents.has(path) || topOf(path, tops) !== undefined,
+    );
+    const others = new Set(mine).difference(new Set(inTheWay));
+    if (inTheWay.length > 0) clear.set(app, clearing(inTheWay, tops));
     if (others.size > 0) deletes.set(app, [...others]);
   }
   return { clear, sends: sendClasses(change, snapshotMode), deletes, emptyFolders: change.emptyFolders };
 }
 
-/** The folders that hold these files, up to and including the one that becomes a file. */
-function foldersInTheWay(files: readonly string[], sent: ReadonlySet<string>): string[] {
+/** The outermost of these paths that stands above `path`. */
+function topOf(path: string, tops: ReadonlySet<string>): string | undefined {
+  return parentFolders(path).findLast((folder) => tops.has(folder));
+}
+
+/** With the folders that hold these files, up to and including the one that becomes something else. */
+function clearing(paths: readonly string[], tops: ReadonlySet<string>): Clearing {
   const folders = new Set<string>();
-  for (const file of files) {
-    const parents = parentFolders(file);
-    const last = parents.findLastIndex((each) => sent.has(each));
-    for (const folder of parents.slice(0, last + 1)) folders.add(folder);
-  }
-  return [...folders].toSorted((a, b) => depth(b) - depth(a));
+  const files = paths.map((path) => {
+    const top = topOf(path, tops);
+    if (top === undefined) return path;
+    for (const folder of parentFolders(path)) if (folder.length >= top.length) folders.add(folder);
+    return `${top}//${path.slice(top.length + 1)}`;
+  });
+  return { files, folders: [...folders].toSorted((a, b) => depth(b) - depth(a)) };
 }
 
 function depth(path: string): number {
@@ -73,5 +89,10 @@ function sendClasses(change: HostChange, snapshotMode: (file: FileEntry) => numb
       else found.files.set(app, [file]);
     }
   }
-  return [...classes.values()];
+  // Where an account may be missing on the host, that is found out before anything else is sent.
+  return [...classes.values()].toSorted((a, b) => Number(needsNoAccount(a)) - Number(needsNoAccount(b)));
+}
+
+function needsNoAccount({ ownership: { owner, group } }: Send): boolean {
+  return [owner, group].every((name) => name === "root" || /^\d+$/.test(name));
 }

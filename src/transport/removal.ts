@@ -7,12 +7,18 @@ export const REMOVAL_DONE = "fssync-removed";
 /**
  * The command that removes the paths on its standard input: files with `rm`, entries that end with
  * a slash with `rmdir`, which leaves a folder that is not empty, and a symlink, alone. Never
- * recursive: a path that is a folder by now stays. What is gone already is fine.
+ * recursive: a path that is a folder by now stays. What is gone already is fine. A file `top//rest`
+ * is left alone when `top` or a folder below it is a symlink.
  */
 export function removalCommand(root: string, sudo: boolean): string {
   const each = [
     "e=0",
     "for p do",
+    'case "$p" in *//*)',
+    "top=${p%%//*} d=${p%/*}",
+    'while [ "${#d}" -gt "${#top}" ] && [ ! -L "$d" ]; do d=${d%/*}; done',
+    '[ -L "$d" ] && continue ;;',
+    "esac",
     'case "$p" in',
     '*/) rmdir -- "$p" 2>/dev/null ;;',
     '*) if [ -L "$p" ] || [ ! -d "$p" ]; then rm -f -- "$p" || e=1; fi ;;',

@@ -179,6 +179,23 @@ export function transportContract(name: string, factory: TransportFactory): void
         expect(readdirSync(at("real"))).toEqual(["theirs"]);
       });
 
+      test("fault 9: a folder that an unfinished sync made a symlink is not cleared through it", async () => {
+        put("real/a", "theirs");
+        mkdirSync(at("etc"));
+        symlinkSync("../real", at("etc/x"));
+        await sync({ "etc/x": { link: "../real" } }, ["etc/x/a"]);
+        expect([read("real/a"), readlinkSync(at("etc/x"))]).toEqual(["theirs", "../real"]);
+      });
+
+      test("fault 9: of a folder and the symlink in its place, whichever is there goes, and nothing behind it", async () => {
+        put("real/a", "theirs");
+        put("real/y/a", "theirs");
+        await sync({ "etc/x": { link: "../real" }, "etc/w/y": { link: "../../real/y" } });
+        await sync({}, ["etc/x/a", "etc/x", "etc/w/y/a", "etc/w/y", "etc/w"], { emptyFolders: ["etc/w", "etc/x"] });
+        expect([read("real/a"), read("real/y/a")]).toEqual(["theirs", "theirs"]);
+        expect(readdirSync(at("etc"))).toEqual([]);
+      });
+
       test("fault 10: odd names arrive unchanged and are deleted again", async () => {
         const names = [
           "new\nline",

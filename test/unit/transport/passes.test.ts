@@ -32,14 +32,14 @@ describe("the order of passes", () => {
 
   test("a folder that becomes a file is cleared first", () => {
     expect(one([file("etc/a")], ["etc/a/b/c", "etc/a/d", "etc/ab"])).toEqual({
-      clear: { files: ["etc/a/b/c", "etc/a/d"], folders: ["etc/a/b", "etc/a"] },
+      clear: { files: ["etc/a//b/c", "etc/a//d"], folders: ["etc/a/b", "etc/a"] },
       later: ["etc/ab"],
     });
   });
 
   test("a file that becomes a folder is cleared first", () => {
     expect(one([file("etc/a/b/c")], ["etc/a", "etc/a/b"])).toEqual({
-      clear: { files: ["etc/a", "etc/a/b"], folders: [] },
+      clear: { files: ["etc/a", "etc/a//b"], folders: ["etc/a"] },
       later: undefined,
     });
   });
@@ -49,7 +49,7 @@ describe("the order of passes", () => {
       { app: "m/e/a", send: [], delete: ["etc/x/y"] },
       { app: "m/e/b", send: [file("etc/x")], delete: [] },
     ]);
-    expect(clear.get("m/e/a")).toEqual({ files: ["etc/x/y"], folders: ["etc/x"] });
+    expect(clear.get("m/e/a")).toEqual({ files: ["etc/x//y"], folders: ["etc/x"] });
   });
 
   test("a path that another app sends is not deleted", () => {
@@ -58,6 +58,22 @@ describe("the order of passes", () => {
       { app: "m/e/b", send: [file("etc/x")], delete: [] },
     ]);
     expect([clear.size, deletes.size]).toEqual([0, 0]);
+  });
+});
+
+describe("two versions of which only one can be on the host", () => {
+  test("are cleared with a guard instead of being deleted by list", () => {
+    expect(one([], ["etc/x/a", "etc/x", "etc/y"])).toEqual({
+      clear: { files: ["etc/x//a", "etc/x"], folders: ["etc/x"] },
+      later: ["etc/y"],
+    });
+  });
+
+  test("the guard stands at the outermost of them", () => {
+    expect(one([file("etc/x", { kind: "symlink" })], ["etc/x/y/a", "etc/x/y"]).clear).toEqual({
+      files: ["etc/x//y/a", "etc/x//y"],
+      folders: ["etc/x/y", "etc/x"],
+    });
   });
 });
 
@@ -88,9 +104,9 @@ describe("runs", () => {
     ];
     const { sends } = plan([{ app: "m/e/a", send, delete: [] }]);
     expect(sends.map(({ ownership: { owner, group, mode } }) => `${owner}:${group}:${mode?.toString(8)}`)).toEqual([
-      "root:root:undefined",
       "app:root:undefined",
       "root:app:undefined",
+      "root:root:undefined",
       "root:root:600",
       "root:root:644",
     ]);

@@ -13,8 +13,8 @@ export async function atDesk<Result>(context: Context, work: (desk: Desk) => Pro
     await using program = await build.program(context, { log, retry: false });
     const { controller } = program;
     signal.addEventListener("abort", () => controller.kill(), { once: true });
+    controller.serveRequests();
     await controller.load();
-    controller.startWorkers();
     return await work(controller);
   } catch (error) {
     if (!(error instanceof FssyncError) || error.reason !== "DataDirInUse") throw error;

@@ -50,9 +50,9 @@ export class Controller implements Desk, AsyncDisposable {
     for (const repo of this.#repos) repo.start(signal);
   }
 
-  /** For one pass: workers, but no polls of their own. */
-  startWorkers(): void {
-    for (const repo of this.#repos) repo.startWorkers();
+  /** For one pass, before `load`: touches what is asked for and nothing else, and polls nothing by itself. */
+  serveRequests(): void {
+    for (const repo of this.#repos) repo.serveRequests();
   }
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {

@@ -52,19 +52,22 @@ export class HostReconciler {
   }
 
   /**
-   * The outcome of every app that was looked at; empty when there was nothing to do. Rejects when the
+   * The outcome of every app that was looked at; empty when there was nothing to do. With `onlyWishes`
+   * apps that nobody asked for are left as they are. Rejects when the
    * store or the mirror refused a write; then the host counts as not synced.
    */
   async reconcile(
     key: HostKey,
     wishes: ReadonlyMap<AppKey, AppWish>,
-    signal: AbortSignal,
+    { signal, onlyWishes = false }: { signal: AbortSignal; onlyWishes?: boolean },
   ): Promise<readonly AppOutcome[]> {
     const { fleet } = this.#options;
     const host = fleet.hosts.get(key);
     if (!host) return [];
     const apps = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
-    const wanted = apps.filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
+    const wanted = apps
+      .filter(({ key: app }) => !onlyWishes || wishes.has(app))
+      .filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
     if (wanted.length === 0) return [];
     const attempt = { host, apps, wanted, wishes, signal };
     const outcomes = await this.#bringForward(attempt);

@@ -82,6 +82,8 @@ export class RepoController implements AsyncDisposable {
   #reconciler!: HostReconciler;
   #running: Promise<unknown>[] = [];
   #commit: string | null = null;
+  /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
+  #onRequestOnly = false;
   /** What memory has and the store refused. */
   #unsaved = nothing();
   /** Whether records moved since unneeded snapshots and pins were last removed. */
@@ -138,12 +140,18 @@ export class RepoController implements AsyncDisposable {
 
   /** Starts workers and, unless suspended, the loops that poll; returns at once. */
   start(signal: AbortSignal): void {
-    this.startWorkers();
+    this.#startWorkers();
     if (this.#options.suspend) return;
     this.#running.push(this.#gitLoop.run(signal), this.#pollInventory(signal), this.#sweep(signal));
   }
 
-  startWorkers(): void {
+  /** For one pass, before `load`: starts workers that touch what is asked for and nothing else. */
+  serveRequests(): void {
+    this.#onRequestOnly = true;
+    this.#startWorkers();
+  }
+
+  #startWorkers(): void {
     for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#work());
   }
 
@@ -285,6 +293,7 @@ export class RepoController implements AsyncDisposable {
 
   #enqueue(key: HostKey): void {
     const host = this.#fleet.hosts.get(key);
+    if (this.#onRequestOnly) return;
     if (host && !this.#options.suspend && hasWork(host, this.#fleet.desired)) this.#queue.add(key);
   }
 
@@ -323,7 +332,10 @@ export class RepoController implements AsyncDisposable {
     let again: boolean;
     let failed: ReadonlySet<AppKey> | undefined;
     try {
-      const outcomes = await this.#reconciler.reconcile(key, request.wishes, this.#kill.signal);
+      const outcomes = await this.#reconciler.reconcile(key, request.wishes, {
+        onlyWishes: this.#onRequestOnly,
+        signal: this.#kill.signal,
+      });
       this.#report.outcomes(key, outcomes, (clock.monotonic() - started) / 1000);
       again = outcomes.some(mayHelpToRetry);
       failed = new Set(outcomes.filter(({ error }) => error).map(({ desired }) => desired.key));

@@ -12,7 +12,7 @@ export function parseDuration(text: string): number | undefined {
 
 /** Milliseconds as people read them: `850ms`, `12s`, `3m20s`, `5h10m`, `2d3h`. */
 export function formatDuration(milliseconds: number): string {
-  if (milliseconds < 1000) return `${Math.round(milliseconds)}ms`;
+  if (Math.round(milliseconds) < 1000) return `${Math.round(milliseconds)}ms`;
   const seconds = Math.round(milliseconds / 1000);
   if (seconds < 60) return `${seconds}s`;
   const [large, small, names] =

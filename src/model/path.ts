@@ -45,7 +45,7 @@ export function parentFolders(path: string): string[] {
   return parents;
 }
 
-/** Bytewise order, the order of Git trees and of `LC_ALL=C sort`. */
+/** By code unit: the same everywhere, whatever the locale. */
 export function comparePaths(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

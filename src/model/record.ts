@@ -41,6 +41,8 @@ export interface HostRecord {
   readonly key: HostKey;
   readonly address: string;
   readonly port: number;
+  /** Where the records hold: under another root the host has nothing. */
+  readonly root: string;
   readonly apps: ReadonlyMap<AppKey, AppRecord>;
 }
 

@@ -56,7 +56,7 @@ function sameFile(a: FileEntry, b: FileEntry): boolean {
 
 /**
  * How many files one change may delete: `percent` of the app's files, rounded up, so that one file of
- * a small app can always go; all of them only when the limit is 100 %.
+ * a small app can always go. A change that leaves the app with no file at all needs 100 %: see `planHost`.
  */
 export function deletesAllowed(baseFiles: number, percent: number): number {
   if (percent >= 100) return baseFiles;

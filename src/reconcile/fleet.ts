@@ -28,7 +28,8 @@ export interface DesiredChange {
 export interface HostsChange {
   readonly added: ReadonlySet<HostKey>;
   readonly removed: ReadonlySet<HostKey>;
-  /** Every host of which something changed. */
+  /** Every host of which something changed, or that was known from the store only. */
+  readonly touched: ReadonlySet<HostKey>;
   readonly toStore: ReadonlyMap<HostKey, HostRecord | null>;
 }
 
@@ -131,16 +132,18 @@ export class Fleet {
   setHosts(answer: ReadonlyMap<AppKey, readonly Host[]>): HostsChange {
     const known = new Set([...this.#hosts.keys(), ...this.#storedHosts.keys()]);
     const touched = new Set<HostKey>();
+    const stale = new Set<HostKey>();
     for (const [app, listed] of answer) {
       const desired = this.#desired.get(app);
       if (!desired) continue;
       const hosts = desired.retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
-      this.#setMembers(app, hosts, touched);
+      this.#setMembers(app, hosts, touched, stale);
     }
     return {
+      touched,
       added: new Set([...touched].filter((key) => this.#hosts.has(key) && !known.has(key))),
       removed: new Set([...touched].filter((key) => !this.#hosts.has(key))),
-      toStore: new Map([...touched].map((key) => [key, this.recordOf(key)])),
+      toStore: new Map([...stale].map((key) => [key, this.recordOf(key)])),
     };
   }
 
@@ -170,8 +173,9 @@ export class Fleet {
     const stored = this.#storedHosts.get(key);
     const named = host?.host ?? stored;
     if (!named) return null;
-    const apps = new Map([...(stored?.apps ?? []), ...(host?.records ?? [])]);
-    return { key, address: named.address, port: named.port, apps };
+    const others = stored?.root === named.root ? stored.apps : [];
+    const apps = new Map([...others, ...(host?.records ?? [])]);
+    return { key, address: named.address, port: named.port, root: named.root, apps };
   }
 
   /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */
@@ -195,32 +199,39 @@ export class Fleet {
     }
   }
 
-  #setMembers(app: AppKey, hosts: readonly Host[], touched: Set<HostKey>): void {
+  /** `stale` are those of the touched hosts that the store does not have as they are now. */
+  #setMembers(app: AppKey, hosts: readonly Host[], touched: Set<HostKey>, stale: Set<HostKey>): void {
     const members = this.#membersOf(app);
     const listed = new Set(hosts.map(({ key }) => key));
-    for (const host of hosts) if (this.#join(app, host)) touched.add(host.key);
+    for (const host of hosts) {
+      const joined = this.#join(app, host);
+      if (joined !== "same") touched.add(host.key);
+      if (joined === "changed") stale.add(host.key);
+    }
     for (const key of members) {
       if (listed.has(key)) continue;
       this.#leave(app, key);
       touched.add(key);
+      stale.add(key);
     }
   }
 
-  /** Makes sure that the app is on the host as the inventory describes it; whether that changed anything. */
-  #join(app: AppKey, host: Host): boolean {
+  /** Makes sure that the app is on the host as the inventory describes it; `restored` from what the store has. */
+  #join(app: AppKey, host: Host): "same" | "restored" | "changed" {
     const before = this.#hosts.get(host.key);
-    if (before?.records.has(app) && before.host.user === host.user && before.host.root === host.root) return false;
+    if (before?.records.has(app) && before.host.user === host.user && before.host.root === host.root) return "same";
     this.#membersOf(app).add(host.key);
     const records = new Map(before?.records);
-    const record = records.get(app) ?? this.#takeStored(host.key, app) ?? NEVER_SYNCED;
+    const stored = this.#takeStored(host.key, app, host.root);
+    const record = records.get(app) ?? stored ?? NEVER_SYNCED;
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
     this.#changed.add(app);
-    // Under another root there is nothing of ours yet.
     if (before && before.host.root !== host.root) this.#forgetAll(records);
     this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
-    return true;
+    return stored && !before?.records.has(app) ? "restored" : "changed";
   }
 
+  /** Under another root there is nothing of ours yet. */
   #forgetAll(records: Map<AppKey, AppRecord>): void {
     for (const app of records.keys()) {
       records.set(app, this.#withLag(app, NEVER_SYNCED));
@@ -255,9 +266,10 @@ export class Fleet {
     this.#hosts.set(key, { ...before, apps, records });
   }
 
-  #takeStored(key: HostKey, app: AppKey): AppRecord | undefined {
+  /** What the store had of the app on the host, if it was under the same root. It has no further say. */
+  #takeStored(key: HostKey, app: AppKey, root?: string): AppRecord | undefined {
     const stored = this.#storedHosts.get(key);
-    const record = stored?.apps.get(app);
+    const record = stored?.root === root ? stored?.apps.get(app) : undefined;
     stored?.apps.delete(app);
     if (stored?.apps.size === 0) this.#storedHosts.delete(key);
     return record;

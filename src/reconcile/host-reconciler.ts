@@ -9,6 +9,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
 import type { Outcome, Transport } from "../ports/transport.ts";
+import type { Collector } from "./collector.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
@@ -18,6 +19,7 @@ export interface HostReconcilerOptions {
   readonly repo: string;
   readonly fleet: Fleet;
   readonly groups: Groups;
+  readonly collector: Collector;
   readonly source: GitSource;
   readonly transport: Transport;
   readonly store: StatusStore;
@@ -69,6 +71,7 @@ export class HostReconciler {
       .filter(({ key: app }) => !onlyWishes || wishes.has(app))
       .filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
     if (wanted.length === 0) return [];
+    using _ = this.#options.collector.hold(apps);
     const attempt = { host, apps, wanted, wishes, signal };
     const outcomes = await this.#bringForward(attempt);
     await this.#record(host, outcomes);

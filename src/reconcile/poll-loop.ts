@@ -52,3 +52,13 @@ export class PollLoop {
     });
   }
 }
+
+/** Calls of one poll from several sides, one after the other. */
+export function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: AbortSignal) => Promise<boolean> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal) => {
+    const next = last.then(() => poll(signal));
+    last = next.catch(() => {});
+    return next;
+  };
+}

@@ -3,7 +3,6 @@ import type { AppKey } from "../model/app.ts";
 import { asFssyncError, REASONS, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
-import { revisionCommit } from "../model/revision.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
 import { needsReconcile } from "../plan/state.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
@@ -15,14 +14,16 @@ import type { RepoTelemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
-import { desiredRecord, Fleet } from "./fleet.ts";
+import { Collector } from "./collector.ts";
+import { Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
 import { planFleet, type PlannedHost } from "./plan-fleet.ts";
-import { PollLoop } from "./poll-loop.ts";
+import { PollLoop, serially } from "./poll-loop.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
+import { StatusSaver } from "./status-saver.ts";
 import { Requests, type Operation, type AppWish, type Selection, type Wish } from "./requests.ts";
 
 export interface RepoControllerOptions {
@@ -80,14 +81,12 @@ export class RepoController implements AsyncDisposable {
   readonly refreshInventory: (signal: AbortSignal) => Promise<boolean>;
   #fleet!: Fleet;
   #reconciler!: HostReconciler;
+  #saver!: StatusSaver;
+  #collector!: Collector;
   #running: Promise<unknown>[] = [];
   #commit: string | null = null;
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
   #onRequestOnly = false;
-  /** What memory has and the store refused. */
-  #unsaved = nothing();
-  /** Whether records moved since unneeded snapshots and pins were last removed. */
-  #litter = true;
 
   constructor(options: RepoControllerOptions) {
     this.#options = options;
@@ -129,8 +128,11 @@ export class RepoController implements AsyncDisposable {
     const { store, repo, clock, telemetry, suspend, source, inventory } = this.#options;
     this.#fleet = new Fleet(await store.load(repo), clock);
     const fleet = this.#fleet;
-    const { groups, timeout } = { groups: this.#groups, timeout: this.#options.hostTimeout };
-    this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, timeout });
+    const { log, hostTimeout: timeout } = this.#options;
+    this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
+    const [groups, collector] = [this.#groups, new Collector({ source, fleet, groups: this.#groups })];
+    this.#collector = collector;
+    this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, collector, timeout });
     telemetry.observe(observeFleet(fleet, suspend));
     const commit = await source.head();
     if (commit === null || !(await this.#attempt("git", () => this.#takeCommit(commit)))) return;
@@ -166,7 +168,7 @@ export class RepoController implements AsyncDisposable {
         if (!signal.aborted) telemetry.fetched("failure", clock.now());
         throw error;
       }
-      await this.#collect();
+      await this.#collector.collect();
     });
   }
 
@@ -244,8 +246,7 @@ export class RepoController implements AsyncDisposable {
     }
     const { fresh, changed } = this.#problems.set(about, found);
     this.#report.problems(about, fresh, changed && found.length === 0);
-    if (changed) this.#unsaved.repo = true;
-    await this.#save();
+    await this.#saver.save({ repo: changed });
     return found.every(({ reason }) => reason === "InvalidHost");
   }
 
@@ -254,10 +255,9 @@ export class RepoController implements AsyncDisposable {
     const before = this.#fleet.revision;
     const { changed, toStore } = this.#fleet.setDesired(discovery);
     this.#commit = commit;
-    this.#litter = true;
+    this.#collector.mark();
     if (before !== discovery.revision) this.#report.newRevision(discovery, changed.size);
-    this.#unsaved.repo = true;
-    await this.#save(toStore.keys());
+    await this.#saver.save({ repo: true, apps: toStore.keys() });
     // Each host once: one that is added again after a worker took it would be worked on twice.
     for (const key of new Set([...changed].flatMap((app) => [...this.#fleet.hostsOf(app)])))
       this.#enqueueForCommit(key);
@@ -265,12 +265,12 @@ export class RepoController implements AsyncDisposable {
   }
 
   async #takeAnswer({ hosts }: InventoryAnswer): Promise<void> {
-    const { added, removed, toStore } = this.#fleet.setHosts(hosts);
-    if (toStore.size === 0) return;
-    this.#litter = true;
+    const { added, removed, touched, toStore } = this.#fleet.setHosts(hosts);
+    if (touched.size === 0) return;
+    this.#collector.mark();
     this.#report.hosts(added, removed);
-    await this.#save(this.#fleet.dropRetired().keys(), toStore.keys());
-    for (const key of toStore.keys()) this.#enqueue(key);
+    await this.#saver.save({ apps: this.#fleet.dropRetired().keys(), hosts: toStore.keys() });
+    for (const key of touched) this.#enqueue(key);
   }
 
   /** Whether the inventory has not named any host of the app; what only the store names does not count. */
@@ -326,7 +326,7 @@ export class RepoController implements AsyncDisposable {
   }
 
   async #reconcile(key: HostKey): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     const request = this.#requests.take(key);
     const started = clock.monotonic();
     let again: boolean;
@@ -338,12 +338,12 @@ export class RepoController implements AsyncDisposable {
       });
       this.#report.outcomes(key, outcomes, (clock.monotonic() - started) / 1000);
       again = outcomes.some(mayHelpToRetry);
+      if (outcomes.some(({ error }) => error === null)) this.#collector.mark();
       failed = new Set(outcomes.filter(({ error }) => error).map(({ desired }) => desired.key));
     } catch (err) {
-      log.error({ err, host: key }, "outcome not recorded, the host is synced again");
+      this.#report.notRecorded(key, err);
       again = true;
     }
-    this.#litter = true;
     if (again && this.#options.retry) {
       request.keep(failed);
       this.#queue.addRateLimited(key);
@@ -365,65 +365,6 @@ export class RepoController implements AsyncDisposable {
     };
     await this.#pollLoop(SWEEP_INTERVAL, poll).run(signal);
   }
-
-  /** Between two commits, with nothing under way: removes the snapshots and pins that nobody needs. */
-  async #collect(): Promise<void> {
-    if (!this.#litter || !this.#queue.idle) return;
-    this.#litter = false;
-    const trees = this.#groups.trees();
-    const commits = new Set<string>();
-    for (const { tree, overlay, revision } of this.#fleet.desired.values()) {
-      trees.add(tree);
-      if (overlay) trees.add(overlay);
-      commits.add(revisionCommit(revision));
-    }
-    for (const { records } of this.#fleet.hosts.values()) {
-      for (const { revision, unfinished } of records.values()) {
-        for (const base of revision ? [revision, ...unfinished] : unfinished) commits.add(revisionCommit(base));
-      }
-    }
-    await this.#options.source.collect({ trees, commits });
-  }
-
-  /** Stores news of these apps and hosts, and what the store refused before. */
-  async #save(apps: Iterable<AppKey> = [], hosts: Iterable<HostKey> = []): Promise<void> {
-    const { desired } = this.#fleet;
-    const news = {
-      repo: this.#unsaved.repo,
-      apps: this.#unsaved.apps.union(new Set(apps)),
-      hosts: this.#unsaved.hosts.union(new Set(hosts)),
-    };
-    if (!news.repo && news.apps.size + news.hosts.size === 0) return;
-    this.#unsaved = nothing();
-    try {
-      await this.#options.store.save(this.repo, {
-        ...(news.repo && { repo: { revision: this.#fleet.revision, problems: this.#problems.all } }),
-        apps: new Map([...news.apps].map((key) => [key, desired.has(key) ? desiredRecord(desired.get(key)!) : null])),
-        hosts: new Map([...news.hosts].map((key) => [key, this.#fleet.recordOf(key)])),
-      });
-    } catch (err) {
-      const since = this.#unsaved;
-      this.#unsaved = {
-        repo: news.repo || since.repo,
-        apps: news.apps.union(since.apps),
-        hosts: news.hosts.union(since.hosts),
-      };
-      this.#options.log.error({ err }, "status not stored, tried again with the next poll");
-    }
-  }
-}
-
-function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: AbortSignal) => Promise<boolean> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (signal) => {
-    const next = last.then(() => poll(signal));
-    last = next.catch(() => {});
-    return next;
-  };
-}
-
-function nothing() {
-  return { repo: false, apps: new Set<AppKey>(), hosts: new Set<HostKey>() };
 }
 
 function mayHelpToRetry({ error }: AppOutcome): boolean {

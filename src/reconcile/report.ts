@@ -15,6 +15,8 @@ export class Report {
   readonly #telemetry: RepoTelemetry;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** Whether outcomes could be recorded the last time. */
+  #recording = true;
 
   constructor({ telemetry, clock, log }: { telemetry: RepoTelemetry; clock: Clock; log: Logger }) {
     this.#telemetry = telemetry;
@@ -41,6 +43,7 @@ export class Report {
   }
 
   outcomes(host: HostKey, outcomes: readonly AppOutcome[], seconds: number): void {
+    if (outcomes.some(({ error }) => !error)) this.#recording = true;
     const told = outcomes.filter(({ error }) => error?.reason !== "Interrupted");
     const sent = told.filter((outcome) => outcome.sent);
     if (sent.length > 0) this.#telemetry.synced(syncResult(sent), seconds);
@@ -50,6 +53,13 @@ export class Report {
       if (outcome.error) this.#failed(host, outcome);
       else this.#arrived(outcome);
     }
+  }
+
+  /** The store or the mirror refused a write; that befalls all hosts at once, so it is said loudly once. */
+  notRecorded(host: HostKey, err: unknown): void {
+    const level = this.#recording ? "error" : "debug";
+    this.#recording = false;
+    this.#log[level]({ err, host }, "outcomes cannot be recorded, the hosts are synced again");
   }
 
   #arrived({ desired, before }: AppOutcome): void {

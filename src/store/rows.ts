@@ -21,6 +21,7 @@ export interface AppRow {
 export interface HostRow {
   readonly key: string;
   readonly address: string;
+  readonly root: string;
   readonly port: number;
   readonly apps: string;
 }
@@ -69,7 +70,7 @@ export function hostFromRow(row: HostRow, intern: Intern): HostRecord {
   const stored = JSON.parse(row.apps) as Record<AppKey, AppRecord>;
   const apps = new Map<AppKey, AppRecord>();
   for (const key of Object.keys(stored) as AppKey[]) apps.set(intern(key) as AppKey, shared(stored[key]!, intern));
-  return { key: textKey(row.key), address: row.address, port: row.port, apps };
+  return { key: textKey(row.key), address: row.address, port: row.port, root: row.root, apps };
 }
 
 export function hostAppsText(host: HostRecord): string {

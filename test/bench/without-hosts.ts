@@ -130,7 +130,7 @@ function appsOf(number: number, apps: readonly AppKey[]): AppKey[] {
 }
 
 function hostRecord(
-  { key, address, port }: Host,
+  { key, address, port, root }: Host,
   number: number,
   apps: readonly AppKey[],
   desired: ReadonlyMap<AppKey, Pick<AppRecord, "digest" | "revision">>,
@@ -140,7 +140,7 @@ function hostRecord(
     const quiet = { unfinished: [], lagSince: null, failure: null, syncingSince: null };
     return [app, { digest, revision, syncedAt: 1_700_000_000_000, ...quiet }];
   });
-  return { key, address, port, apps: new Map(records) };
+  return { key, address, port, root, apps: new Map(records) };
 }
 
 async function moveAll(repo: Awaited<ReturnType<typeof makeRepo>>, source: GitMirrorSource, apps: readonly AppKey[]) {

@@ -115,7 +115,7 @@ export function statusStoreContract(name: string, factory: () => Promise<StatusS
 
     it("stores a change as it was at the call, whatever becomes of it afterwards", async () => {
       const apps = new Map<AppKey, AppRecord>([[WEB, synced()]]);
-      const hosts = new Map([["a:22", { key: "a:22", address: "a", port: 22, apps }]]);
+      const hosts = new Map([["a:22", { ...hostRecord("a", {}), apps }]]);
       const saved = store.save("files", { hosts });
       apps.set(API, failed());
       hosts.clear();
@@ -143,7 +143,7 @@ export function desiredRecord(key: AppKey): DesiredRecord {
 
 export function hostRecord(address: string, apps: Record<string, AppRecord>): HostRecord {
   const entries = Object.entries(apps) as [AppKey, AppRecord][];
-  return { key: `${address}:22`, address, port: 22, apps: new Map(entries) };
+  return { key: `${address}:22`, address, port: 22, root: "/", apps: new Map(entries) };
 }
 
 export function synced(): AppRecord {

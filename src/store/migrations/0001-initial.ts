@@ -25,6 +25,7 @@ CREATE TABLE host (
   key     TEXT NOT NULL,
   address TEXT NOT NULL,
   port    INTEGER NOT NULL,
+  root    TEXT NOT NULL,
   apps    TEXT NOT NULL,
   PRIMARY KEY (repo, key)
 ) STRICT;

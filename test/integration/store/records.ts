@@ -5,7 +5,7 @@ import type { AppRecord, HostRecord } from "../../../src/model/record.ts";
 export function hostRecordAt(address: string, n: number): [string, HostRecord] {
   const apps = new Map<AppKey, AppRecord>();
   for (let index = 0; index < 10; index += 1) apps.set(`nginx/prod/app-${index}`, syncedAt(n));
-  return [`${address}:22`, { key: `${address}:22`, address, port: 22, apps }];
+  return [`${address}:22`, { key: `${address}:22`, address, port: 22, root: "/", apps }];
 }
 
 export function syncedAt(n: number): AppRecord {

@@ -42,8 +42,8 @@ function answer(hosts: Record<string, readonly Host[]>): ReadonlyMap<AppKey, rea
 }
 
 function stored(host: Host, apps: Record<string, AppRecord>): HostRecord {
-  const { key, address, port } = host;
-  return { key, address, port, apps: new Map(Object.entries(apps) as [AppKey, AppRecord][]) };
+  const { key, address, port, root } = host;
+  return { key, address, port, root, apps: new Map(Object.entries(apps) as [AppKey, AppRecord][]) };
 }
 
 describe("what Git wants", () => {
@@ -231,11 +231,33 @@ describe("after a restart", () => {
       hosts: [stored(h1, { [WEB]: makeRecord(app), [API]: makeRecord(other) })],
     });
     commit(app, other);
-    const { toStore } = fleet.setHosts(answer({ [WEB]: [h1] }));
-    expect([...toStore.get(h1.key)!.apps.keys()].sort()).toEqual([API, WEB]);
+    fleet.setHosts(answer({ [WEB]: [h1] }));
+    expect([...fleet.recordOf(h1.key)!.apps.keys()].sort()).toEqual([API, WEB]);
     expect(fleet.recordOf(h1.key)!.apps.get(API)).toEqual(makeRecord(other));
     fleet.setHosts(answer({ [API]: [h1] }));
     expect(recordOf(h1, API)).toEqual(makeRecord(other));
+  });
+
+  test("hosts that are as the store has them are looked at, and not stored again", () => {
+    const { fleet, commit } = setUp({ hosts: [stored(h1, { [WEB]: makeRecord(app) })] });
+    commit(app);
+    const { touched, toStore } = fleet.setHosts(answer({ [WEB]: [h1, h2] }));
+    expect([...touched].sort()).toEqual([h1.key, h2.key].sort());
+    expect([...toStore.keys()]).toEqual([h2.key]);
+  });
+
+  test("a host whose root changed meanwhile has nothing of ours, and the store learns it", () => {
+    const { fleet, commit, recordOf } = setUp({
+      hosts: [stored(h1, { [WEB]: makeRecord(app), [API]: makeRecord(other) })],
+    });
+    commit(app, other);
+    const moved = { ...h1, root: "/elsewhere" };
+    const { toStore } = fleet.setHosts(answer({ [WEB]: [moved] }));
+    expect(recordOf(h1, WEB)).toMatchObject({ digest: null });
+    expect(toStore.get(h1.key)).toMatchObject({ root: "/elsewhere" });
+    expect([...toStore.get(h1.key)!.apps.keys()]).toEqual([WEB]);
+    fleet.setHosts(answer({ [API]: [moved] }));
+    expect(recordOf(h1, API)).toMatchObject({ digest: null });
   });
 
   test("a host that left one app keeps the stored record of another that was not answered", () => {

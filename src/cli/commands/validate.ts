@@ -32,12 +32,15 @@ async function validateRepo(config: ConfigRepo, context: Context): Promise<{ val
 }
 
 function describe(name: string, { apps, revision, warnings }: Discovery): { valid: boolean; lines: string[] } {
-  const refused = [...apps.values()].flatMap(({ key, refused: why }) => (why ? [{ key, ...why }] : []));
   const files = [...apps.values()].reduce((sum, { manifest }) => sum + manifest.length, 0);
   const lines = [
-    ...warnings.map(({ path, reason, message }) => `${name}: ${displayPath(path)}: ${reason}: ${message}`),
-    ...refused.map(({ key, reason, message }) => `${name}: ${key}: ${reason}: ${message}`),
-    `${name}: ${apps.size} apps, ${files} files at ${revision}; ${warnings.length + refused.length} mistakes`,
+    // Why an app is refused is among the warnings.
+    ...warnings.map(({ path, reason, message }) => `${name}: ${reason}: ${withPath(displayPath(path), message)}`),
+    `${name}: ${apps.size} apps, ${files} files at ${revision}; ${warnings.length} mistakes`,
   ];
-  return { valid: warnings.length + refused.length === 0, lines };
+  return { valid: warnings.length === 0, lines };
+}
+
+function withPath(path: string, message: string): string {
+  return message.includes(path) ? message : `${path}: ${message}`;
 }

@@ -35,7 +35,7 @@ export async function runProgram(argv: readonly string[], version: string, build
       const level = command.name() === "run" ? "info" : "warn";
       exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, async (context) => {
         const action = await load();
-        return await action(context, names, command.opts() as never);
+        return await action(context, names, command.opts<never>());
       });
     });
     program.addCommand(command);

@@ -9,6 +9,6 @@ const schema = configRepoJsonSchema();
 if (!process.argv.includes("--check")) {
   writeFileSync(file, `${JSON.stringify(schema, null, 2)}\n`);
 } else if (!isDeepStrictEqual(JSON.parse(readFileSync(file, "utf8")), schema)) {
-  console.error("docs/fssync.schema.json is stale: run node src/config/generate.ts");
+  process.stderr.write("docs/fssync.schema.json is stale: run node src/config/generate.ts\n");
   process.exitCode = 1;
 }

@@ -40,10 +40,10 @@ function fromIssue(issue: z.core.$ZodIssue, document: unknown): Mistake[] {
 
 /** Of the branches of a union, the one that got further than its type: an object with a wrong key in it. */
 function closestBranch(issue: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] {
-  const inside = issue.errors.filter((issues) =>
+  const inside = issue.errors.find((issues) =>
     issues.every((inner) => inner.path.length > 0 || inner.code === "unrecognized_keys"),
   );
-  return inside[0] ?? [];
+  return inside ?? [];
 }
 
 /** Text for the issues that the schema has no words of its own for. */

@@ -99,7 +99,7 @@ function canonical(address: string): string {
 
 function unknownKeyText(issue: z.core.$ZodRawIssue): string {
   if (issue.code !== "unrecognized_keys") return "it is no host object";
-  return `it has the unknown key ${show((issue.keys as string[])[0])}`;
+  return `it has the unknown key ${show(issue.keys[0])}`;
 }
 
 function nameOf(raw: unknown): string {

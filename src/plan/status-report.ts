@@ -102,7 +102,7 @@ function reportApp({ key, revision, digest, refused }: DesiredRecord, states: re
   const hosts = { total: states.length, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
   for (const state of states) hosts[COUNTED_AS[state]] += 1;
   const state = refused ? "Failed" : worst(states);
-  return { ...appId(key), revision, digest, state, hosts, ...(refused ?? {}) };
+  return { ...appId(key), revision, digest, state, hosts, ...refused };
 }
 
 function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredRecord): AppOnHostReport {

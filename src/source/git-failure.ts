@@ -55,7 +55,7 @@ export function explain(failure: unknown, otherwise: Reason, what: string): Fssy
   if (!(failure instanceof GitFailure)) {
     const code = (failure as NodeJS.ErrnoException | null)?.code ?? "";
     if (code === "ABORT_ERR") return new FssyncError("Interrupted", `${what}: interrupted`, { cause: failure });
-    return new FssyncError(reasonOf(code, otherwise), `${what}: ${String((failure as Error).message ?? failure)}`, {
+    return new FssyncError(reasonOf(code, otherwise), `${what}: ${(failure as Error).message}`, {
       cause: failure,
     });
   }

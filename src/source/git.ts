@@ -143,7 +143,7 @@ export class Git implements AsyncDisposable {
     try {
       await git.raw([...args]);
     } catch (error) {
-      result ??= { exitCode: null, stderr: String((error as Error).message) };
+      result ??= { exitCode: null, stderr: (error as Error).message };
       if (result.exitCode === 0) result.exitCode = null;
     } finally {
       silence?.[Symbol.dispose]();
@@ -173,7 +173,7 @@ export class Git implements AsyncDisposable {
       input: () => stdin,
       // simple-git's own rule takes a silent non-zero exit and a death by signal for success.
       errors: (error, { exitCode, stdErr }) => {
-        ended(exitCode as number | null, Buffer.concat(stdErr).toString("utf8"));
+        ended(exitCode, Buffer.concat(stdErr).toString("utf8"));
         return exitCode === 0 ? error : (error ?? new Error("git failed"));
       },
       // Every one of these is ours, set above; what the environment of the process says is dropped.

@@ -460,20 +460,20 @@ export function transportContract(name: string, factory: TransportFactory): void
       });
 
       test("fault 26: a host that takes connections and says nothing is ConnectTimeout in time", async () => {
-        machine.freeze();
+        await machine.freeze();
         const quick = make({ connectTimeout: 1000 });
         const before = performance.now();
         await fails({ a: "a" }, "ConnectTimeout", { by: quick });
         expect(performance.now() - before).toBeLessThan(4000);
-        machine.thaw();
+        await machine.thaw();
         await quick[Symbol.asyncDispose]();
       });
 
       test("fault 27: a host that freezes after the login is SyncTimeout, and connected anew", async () => {
         await sync({ a: "1" });
-        machine.freeze();
+        await machine.freeze();
         await fails({ a: "2" }, "SyncTimeout", { timeout: 1000 });
-        machine.thaw();
+        await machine.thaw();
         await sync({ a: "3" });
         expect(read("a")).toBe("3");
       });

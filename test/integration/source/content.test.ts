@@ -37,7 +37,7 @@ async function discovered(changes: Changes): Promise<Discovery> {
 }
 
 async function web(changes: Changes): Promise<DesiredApp> {
-  return (await discovered(changes)).apps.get(WEB as AppKey)!;
+  return (await discovered(changes)).apps.get(WEB)!;
 }
 
 async function snapshot(app: DesiredApp, path: string): Promise<Buffer> {
@@ -64,7 +64,7 @@ describe("names", () => {
       const app = await web({ [`${WEB}/${path}`]: "content\n", ".gitattributes": "* owner=www\n" });
       expect(app.manifest.map((entry) => [entry.path, entry.owner])).toEqual([[path, "www"]]);
       expect(await snapshot(app, path)).toEqual(Buffer.from("content\n"));
-      const base = await source.appAt(WEB as AppKey, await source.poll(signal));
+      const base = await source.appAt(WEB, await source.poll(signal));
       expect(base?.digest).toBe(app.digest);
     });
   }
@@ -96,7 +96,7 @@ describe("kinds of files", () => {
       [`${WEB}/etc/a`]: "a",
       [`${WEB}/etc/module`]: { submodule: "4".repeat(40) },
     });
-    const refused = discovery.apps.get(WEB as AppKey)?.refused;
+    const refused = discovery.apps.get(WEB)?.refused;
     expect(refused).toEqual({ reason: "UnsupportedFile", message: expect.stringContaining(`${WEB}/etc/module`) });
     expect(discovery.apps.get(API as AppKey)?.refused).toBeUndefined();
     expect(discovery.warnings.map(({ path }) => path)).toEqual([`${WEB}/etc/module`]);
@@ -105,7 +105,7 @@ describe("kinds of files", () => {
   it("fault 11: a Git LFS pointer makes no snapshot and is named, other trees are made", async () => {
     const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n";
     const discovery = await discovered({ [`${WEB}/etc/big.bin`]: pointer });
-    const [bad, good] = [discovery.apps.get(WEB as AppKey)!, discovery.apps.get(API as AppKey)!];
+    const [bad, good] = [discovery.apps.get(WEB)!, discovery.apps.get(API)!];
     await expect(source.materialize([bad.tree, good.tree])).rejects.toMatchObject({
       reason: "LfsPointer",
       message: expect.stringContaining("etc/big.bin"),
@@ -180,7 +180,7 @@ describe("a small disk", () => {
       try {
         await expect(source.materialize([app.tree])).rejects.toMatchObject({ reason: "ControllerNoSpace" });
         expect(await readdir(source.snapshotRoot)).toEqual([]);
-        const api = (await source.discover((await source.head())!)).apps.get(API as AppKey)!;
+        const api = (await source.discover((await source.head())!)).apps.get(API)!;
         await source.materialize([api.tree]);
         expect(await readdir(source.snapshotRoot)).toEqual([api.tree]);
       } finally {
@@ -219,7 +219,7 @@ describe("attributes", () => {
         [`${WEB}/etc/a.conf`]: "a",
         [`${WEB}/.gitattributes`]: `etc/a.conf ${attribute}\n`,
       });
-      const refused = discovery.apps.get(WEB as AppKey)?.refused;
+      const refused = discovery.apps.get(WEB)?.refused;
       expect(refused?.reason).toBe("InvalidAttributes");
       expect(refused?.message).toContain(`${WEB}/etc/a.conf`);
       expect(discovery.apps.get(API as AppKey)?.refused).toBeUndefined();

@@ -73,7 +73,7 @@ describe("the lock of a data dir", () => {
   async function start(): Promise<{ child: ChildProcess; said: string }> {
     const child = spawn(process.execPath, [CHILD, folder], { stdio: ["ignore", "pipe", "inherit"] });
     children.push(child);
-    for await (const line of createInterface({ input: child.stdout! })) return { child, said: line };
+    for await (const line of createInterface({ input: child.stdout })) return { child, said: line };
     throw new Error("the child said nothing");
   }
 });

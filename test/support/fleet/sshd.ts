@@ -62,7 +62,7 @@ export class Sshd {
       "-E",
       log,
     ];
-    const child = spawn(command!, args, { stdio: "ignore" });
+    const child = spawn(command, args, { stdio: "ignore" });
     child.once("error", () => undefined);
     this.#child = child;
     child.once("exit", () => {
@@ -162,5 +162,5 @@ function isLockedWithoutPam(): boolean {
 
 function inNamespaceListens(prefix: readonly string[], port: number): boolean {
   const [command, ...args] = [...prefix, "ss", "-Hltn", `sport = :${port}`];
-  return run(command!, args).includes(`:${port}`);
+  return run(command, args).includes(`:${port}`);
 }

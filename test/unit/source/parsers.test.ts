@@ -8,7 +8,7 @@ const ID = "ab".repeat(20);
 
 describe("parseListing", () => {
   it("reads modes, types, ids and paths in the order of git", () => {
-    const output = Buffer.from(`040000 tree ${ID}\ta b\0` + `100644 blob ${ID}\ta b/c\n\td\0`);
+    const output = Buffer.from(`040000 tree ${ID}\ta b\u0000100644 blob ${ID}\ta b/c\n\td\0`);
     expect(parseListing(output)).toEqual([
       { mode: "040000", type: "tree", id: ID, path: "a b" },
       { mode: "100644", type: "blob", id: ID, path: "a b/c\n\td" },

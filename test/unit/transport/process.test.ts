@@ -94,8 +94,8 @@ describe("a child process", () => {
     let added = 0;
     const { signal } = controller;
     const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
-    signal.addEventListener = ((...args: Parameters<typeof add>) => (added++, add(...args))) as typeof add;
-    signal.removeEventListener = ((...args: Parameters<typeof remove>) => (added--, remove(...args))) as typeof remove;
+    signal.addEventListener = (...args: Parameters<typeof add>) => (added++, add(...args));
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => (added--, remove(...args));
     await sh("true", { signal });
     expect(added).toBe(0);
   });

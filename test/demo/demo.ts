@@ -2,21 +2,31 @@
  * fssync for real on this machine: a Git repo, an HTTP CMDB, eight sshd hosts and the controller.
  * Every claim is checked by reading the files on the hosts. `--keep` leaves it running until Ctrl-C.
  */
-import { rm } from "node:fs/promises";
-import { runtimeDir } from "../../src/runtime-dir.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { World, type Controller } from "../support/world.ts";
-import { Screen } from "./screen.ts";
 import { HOSTS, INITIAL } from "./files.ts";
+import { Screen } from "./screen.ts";
 import { Story } from "./story.ts";
 
-const keep = process.argv.includes("--keep");
 const screen = new Screen(process.stdout);
 const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupted.abort());
+const interrupt = () => interrupted.abort();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
+// A terminal that is closed takes no more text.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", interrupt);
 
-process.exitCode = await demo(interrupted.signal);
+// One temporary folder for everything, with a short name: sockets lie in it. It goes away however this ends.
+const folder = mkdtempSync(join(tmpdir(), "demo-"));
+process.env["TMPDIR"] = folder;
+process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
 
-async function demo(signal: AbortSignal): Promise<number> {
+const exitCode = await demo({ keep: process.argv.includes("--keep"), signal: interrupted.signal });
+// Whatever an interrupted step still waits for is gone.
+process.exit(exitCode);
+
+async function demo({ keep, signal }: { keep: boolean; signal: AbortSignal }): Promise<number> {
   const start = performance.now();
   screen.title("fssync: a Git repo, an HTTP CMDB and 8 sshd hosts on this machine; nothing leaves it");
   const hosts = HOSTS.web + HOSTS.cache + HOSTS.new;
@@ -24,7 +34,6 @@ async function demo(signal: AbortSignal): Promise<number> {
   await using stack = new AsyncDisposableStack();
   try {
     const world = stack.use(await World.create({ hosts, kind: "ports", files: INITIAL }));
-    stack.defer(() => rm(runtimeDir(world.dataDir), { recursive: true, force: true }));
     stack.defer(() => stop(controller));
     const story = await Story.begin({ world, screen, signal });
     await story.converge(async () => (controller = await world.start()));

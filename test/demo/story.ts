@@ -52,7 +52,7 @@ export class Story {
     screen.line(`Git: ${APPS.web} and ${APPS.cache}. CMDB: ${this.#web.length} hosts and ${this.#cache.length}.`);
     signal.throwIfAborted();
     const began = performance.now();
-    this.#controller = await start();
+    this.#controller = await Promise.race([start(), rejectedBy(signal)]);
     await this.#inTime("all hosts have what Git has", () => this.#lacking(this.#web) ?? this.#cacheLacking());
     this.#tell("all 8 hosts have exactly the files of Git", "start → all hosts", began);
     const mode = modeOn(this.#cache[0]!, "etc/redis/redis.conf");
@@ -172,6 +172,12 @@ export class Story {
       await wait(10, undefined, { signal: this.#parts.signal });
     }
   }
+}
+
+/** Never resolves; rejects when the signal aborts. */
+async function rejectedBy(signal: AbortSignal): Promise<never> {
+  await once(signal, "abort");
+  throw signal.reason;
 }
 
 function firstOf(hosts: readonly FleetHost[], look: (host: FleetHost) => string | undefined): string | undefined {

@@ -8,6 +8,12 @@ import { runtimeDir } from "./runtime-dir.ts";
 const packageJson = readFileSync(new URL("../package.json", import.meta.url), "utf8");
 const { version } = JSON.parse(packageJson) as { version: string };
 
+// Whoever reads our output may have read enough: `fssync status | head`.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 // What a command does not need is not loaded: `status` opens no HTTP client and no metrics.
 process.exitCode = await runProgram(process.argv, version, {
   async program(globals, { log, retry }) {

@@ -1,5 +1,4 @@
 import { stringify } from "yaml";
-import type { Problem } from "../model/record.ts";
 import type { Output } from "./globals.ts";
 
 /** Prints a result in the format that was asked for; `table` makes the one for people. */
@@ -12,13 +11,4 @@ export function print(
   if (output === "json") stdout.write(`${JSON.stringify(result, null, 2)}\n`);
   else if (output === "yaml") stdout.write(stringify(result, { aliasDuplicateObjects: false }));
   else stdout.write(table(output === "wide"));
-}
-
-export function printProblems(
-  stderr: NodeJS.WritableStream,
-  problems: readonly (Problem & { readonly repo: string })[],
-): void {
-  for (const { repo, reason, message, since } of problems) {
-    stderr.write(`! ${repo}: ${reason} since ${new Date(since).toISOString()}: ${message}\n`);
-  }
 }

@@ -1,7 +1,8 @@
+import { formatDuration } from "../model/duration.ts";
 import { bracketed } from "../model/host.ts";
 import { shortRevision, type Revision } from "../model/revision.ts";
-import { severity, STATES, type State } from "../model/state.ts";
-import type { AppOnHostReport, HostReport, RepoReport, StatusReport } from "../plan/status-report.ts";
+import { severity, STATES } from "../model/state.ts";
+import type { AppOnHostReport, HostReport, ProblemReport, RepoReport, StatusReport } from "../plan/status-report.ts";
 import { painter, stateStyle } from "./style.ts";
 import { table } from "./table.ts";
 
@@ -28,12 +29,13 @@ export function statusTable({ repos }: StatusReport, options: TableOptions): str
 function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string {
   const revision = repo.revision ? shortRevision(repo.revision) : "no revision yet";
   const title = `${paint("bold", repo.name)}  ${revision}  ${summary(repo.hosts, paint)}\n`;
+  const problems = (repo.problems ?? []).map((problem) => paint("yellow", `  ! ${problemText(problem)}\n`)).join("");
   const hosts = options.wide ? repo.hosts : repo.hosts.filter(({ state }) => state !== "Synced");
   const worstFirst = [...hosts].sort((a, b) => severity(a.state) - severity(b.state) || byAddress(a, b));
   const shown = options.wide ? worstFirst : worstFirst.slice(0, NAMED_HOSTS);
   const hidden = worstFirst.length - shown.length;
   const more = hidden > 0 ? `  … and ${hidden} more; -o wide shows all\n` : "";
-  return [title, appsTable(repo, paint), shown.length > 0 ? hostsTable(shown, options, paint) : "", more]
+  return [title + problems, appsTable(repo, paint), shown.length > 0 ? hostsTable(shown, options, paint) : "", more]
     .filter((part) => part !== "")
     .join("\n");
 }
@@ -52,8 +54,8 @@ function appsTable({ apps }: RepoReport, paint: Paint): string {
     .map((app) => {
       const { total, synced, pending, failed, unreachable, drifted } = app.hosts;
       const counts = [total, synced, pending, failed, unreachable, drifted].map((count) => String(count || "-"));
-      const note = app.reason ? `${app.reason}: ${app.message}` : "";
-      return [appName(app), shortRevision(app.revision), paint(stateStyle(app.state), app.state), ...counts, note];
+      const state = total === 0 && !app.reason ? "-" : paint(stateStyle(app.state), app.state);
+      return [appName(app), shortRevision(app.revision), state, ...counts, reasonText(app)];
     });
   const head = ["APP", "REVISION", "STATE", "HOSTS", "SYNCED", "PENDING", "FAILED", "UNREACHABLE", "DRIFTED", ""];
   return table(head, rows, [3, 4, 5, 6, 7, 8]);
@@ -64,11 +66,9 @@ function hostsTable(
   { columns = 160, terminal, wide }: TableOptions,
   paint: Paint,
 ): string {
-  const head = ["HOST", "STATE", "APP", "HAS", "SINCE", "REASON"];
+  const head = ["HOST", "STATE", "APP", "HAS", "LAGS FOR", "REASON"];
   const rows = hosts.flatMap((host) =>
-    host.apps
-      .filter(({ state }) => wide || state === host.state)
-      .map((app) => hostRow(host, app, { state: host.state, paint })),
+    host.apps.filter(({ state }) => wide || state === host.state).map((app) => hostRow(host, app, paint)),
   );
   const taken = head
     .slice(0, 5)
@@ -81,21 +81,33 @@ function hostsTable(
   );
 }
 
-function hostRow(
-  { address, port }: HostReport,
-  app: AppOnHostReport,
-  { paint }: { state: State; paint: Paint },
-): string[] {
-  const since = app.failedAt ?? app.syncedAt;
-  const reason = app.reason ? `${app.reason}: ${app.message}` : "";
+function hostRow({ address, port }: HostReport, app: AppOnHostReport, paint: Paint): string[] {
   return [
     port === 22 ? address : `${bracketed(address)}:${port}`,
     paint(stateStyle(app.state), app.state),
     app.app,
     has(app.revision),
-    since ? since.replace("T", " ").replace(/\.\d+Z$/, "Z") : "-",
-    reason,
+    app.lagSince ? ago(app.lagSince) : "-",
+    reasonText(app),
   ];
+}
+
+/** `NoSpace (7 attempts): …`. */
+function reasonText({
+  reason,
+  message,
+  attempts = 1,
+}: Pick<AppOnHostReport, "reason" | "message" | "attempts">): string {
+  if (!reason) return "";
+  return `${reason}${attempts > 1 ? ` (${attempts} attempts)` : ""}: ${message}`;
+}
+
+export function problemText({ reason, message, since }: ProblemReport): string {
+  return `${reason} for ${ago(since)}: ${message}`;
+}
+
+function ago(time: string): string {
+  return formatDuration(Math.max(0, Date.now() - Date.parse(time)));
 }
 
 function has(revision: Revision | null): string {

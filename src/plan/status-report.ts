@@ -16,9 +16,15 @@ export interface RepoReport {
   readonly name: string;
   readonly revision: Revision | null;
   /** Only while something is wrong with Git or the inventory. */
-  readonly problems?: readonly Problem[];
+  readonly problems?: readonly ProblemReport[];
   readonly apps: readonly AppReport[];
   readonly hosts: readonly HostReport[];
+}
+
+export interface ProblemReport {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly since: string;
 }
 
 export interface AppReport {
@@ -46,6 +52,8 @@ export interface AppOnHostReport {
   readonly revision: Revision | null;
   readonly digest: string | null;
   readonly syncedAt: string | null;
+  /** Since when the host lags behind Git; absent while it does not. */
+  readonly lagSince?: string;
   readonly reason?: Reason;
   readonly message?: string;
   readonly failedAt?: string;
@@ -94,7 +102,8 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
   const apps = [...status.apps.values()]
     .filter(({ key }) => (!options.apps || options.apps.has(key)) && (!options.hosts || states.has(key)))
     .map((desired) => reportApp(desired, states.get(desired.key) ?? []));
-  const { revision, problems } = status.repo;
+  const { revision } = status.repo;
+  const problems = status.repo.problems.map(reportProblem);
   return { name, revision, ...(problems.length > 0 ? { problems } : {}), apps, hosts };
 }
 
@@ -106,12 +115,23 @@ function reportApp({ key, revision, digest, refused }: DesiredRecord, states: re
 }
 
 function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredRecord): AppOnHostReport {
-  const { revision, digest, syncedAt, failure } = record;
-  const common = { app, state, revision, digest, syncedAt: syncedAt === null ? null : isoTime(syncedAt) };
+  const { revision, digest, syncedAt, lagSince, failure } = record;
+  const common = {
+    app,
+    state,
+    revision,
+    digest,
+    syncedAt: syncedAt === null ? null : isoTime(syncedAt),
+    ...(lagSince === null ? {} : { lagSince: isoTime(lagSince) }),
+  };
   if (desired.refused) return { ...common, ...desired.refused };
   if (!failure) return common;
   const { reason, message, at, attempts } = failure;
   return { ...common, reason, message, failedAt: isoTime(at), attempts };
+}
+
+export function reportProblem({ reason, message, since }: Problem): ProblemReport {
+  return { reason, message, since: isoTime(since) };
 }
 
 function isoTime(milliseconds: number): string {

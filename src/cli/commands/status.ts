@@ -2,13 +2,13 @@ import { access } from "node:fs/promises";
 import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
 import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
-import { print, printProblems } from "../print.ts";
+import { print } from "../print.ts";
 import type { Context } from "../program.ts";
 import { statusTable } from "../status-table.ts";
 
 /** Prints the status store as it is; asks neither Git nor hosts. */
 export async function statusCommand(context: Context, apps: string[]): Promise<number> {
-  const { build, log, stdout, stderr } = context;
+  const { build, log, stdout } = context;
   const suspended = await suspendedRepos(context);
   await using store = await build.statusReader(context, log);
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
@@ -27,10 +27,6 @@ export async function statusCommand(context: Context, apps: string[]): Promise<n
       return `Nothing in ${context.dataDir} yet: start \`fssync run\` or \`fssync sync\` first.\n`;
     return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
   });
-  printProblems(
-    stderr,
-    repos.flatMap((repo) => (repo.problems ?? []).map((problem) => ({ ...problem, repo: repo.name }))),
-  );
   return 0;
 }
 

@@ -1,10 +1,10 @@
-import type { StatusReport } from "../../plan/status-report.ts";
+import { reportProblem, type StatusReport } from "../../plan/status-report.ts";
 import type { SyncResult } from "../../reconcile/controller.ts";
 import { atDesk } from "../desk.ts";
-import { print, printProblems } from "../print.ts";
+import { print } from "../print.ts";
 import type { Context } from "../program.ts";
 import { showProgress } from "../progress.ts";
-import { statusTable } from "../status-table.ts";
+import { problemText, statusTable } from "../status-table.ts";
 
 interface Options {
   readonly host?: string[];
@@ -21,12 +21,16 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
     return await desk.sync(request, progress.on, signal);
   });
   print(stdout, context.output, result.report, (wide) => syncedTable(result, stdout, wide));
-  printProblems(stderr, result.problems);
+  // A table shows what is wrong with Git and inventory itself; for machines it stands beside the result.
+  if (context.output === "json" || context.output === "yaml") {
+    for (const problem of result.problems) stderr.write(`! ${problem.repo}: ${problemText(reportProblem(problem))}\n`);
+  }
   return exitCode(result);
 }
 
-function syncedTable({ report }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
-  if (report.repos.every(({ hosts }) => hosts.length === 0)) return "Nothing lags: every host has what Git has.\n";
+function syncedTable({ report, problems }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
+  const nothing = report.repos.every(({ hosts }) => hosts.length === 0);
+  if (nothing && problems.length === 0) return "Nothing lags: every host has what Git has.\n";
   return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
 }
 

@@ -11,7 +11,7 @@ export interface HttpLimits {
   readonly totalTimeout: number;
 }
 
-export const HTTP_LIMITS: HttpLimits = { connectTimeout: 10_000, idleTimeout: 15_000, totalTimeout: 30_000 };
+const HTTP_LIMITS: HttpLimits = { connectTimeout: 10_000, idleTimeout: 15_000, totalTimeout: 30_000 };
 
 /** Requests at a time, over all queries of one inventory. */
 export const CONNECTIONS = 8;

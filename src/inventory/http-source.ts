@@ -98,7 +98,7 @@ function wrongShape(message: string, cause?: unknown): FssyncError {
   return new FssyncError("InventoryFailed", message, { cause });
 }
 
-export function typeName(value: unknown): string {
+function typeName(value: unknown): string {
   if (value === null || value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" ? "a map" : `a ${typeof value}`;

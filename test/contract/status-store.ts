@@ -133,20 +133,20 @@ export function statusStoreContract(name: string, factory: () => Promise<StatusS
   });
 }
 
-export function repoRecord(): RepoRecord {
+function repoRecord(): RepoRecord {
   return { revision: REVISION, problems: [{ reason: "FetchFailed", message: "no route", since: 7 }] };
 }
 
-export function desiredRecord(key: AppKey): DesiredRecord {
+function desiredRecord(key: AppKey): DesiredRecord {
   return { key, digest: "d".repeat(64), revision: REVISION, seenAt: 1_700_000_000_000, refused: null };
 }
 
-export function hostRecord(address: string, apps: Record<string, AppRecord>): HostRecord {
+function hostRecord(address: string, apps: Record<string, AppRecord>): HostRecord {
   const entries = Object.entries(apps) as [AppKey, AppRecord][];
   return { key: `${address}:22`, address, port: 22, root: "/", apps: new Map(entries) };
 }
 
-export function synced(): AppRecord {
+function synced(): AppRecord {
   return {
     digest: "d".repeat(64),
     revision: REVISION,
@@ -158,7 +158,7 @@ export function synced(): AppRecord {
   };
 }
 
-export function failed(): AppRecord {
+function failed(): AppRecord {
   return {
     digest: null,
     revision: null,

@@ -17,7 +17,7 @@ export function revisionOf(name: string): Revision {
   return revision("main", objectId(name));
 }
 
-export function makeFile(path: string, overrides: Files[string] = ""): FileEntry {
+function makeFile(path: string, overrides: Files[string] = ""): FileEntry {
   const { text, ...entry } = typeof overrides === "string" ? { text: overrides } : overrides;
   const common = { path, kind: "file", from: "mod/env/app", owner: "root", group: "root", mode: 0o644 } as const;
   return { ...common, blob: objectId(text ?? ""), tree: objectId("tree"), ...entry };

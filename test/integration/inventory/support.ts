@@ -11,7 +11,7 @@ import type { InventoryWorld, WorldHost } from "../../contract/inventory.ts";
 import { Cmdb } from "../../support/cmdb.ts";
 
 /** Short enough for tests, long enough for a busy machine. */
-export const SHORT: HttpLimits = { connectTimeout: 2000, idleTimeout: 1000, totalTimeout: 1500 };
+const SHORT: HttpLimits = { connectTimeout: 2000, idleTimeout: 1000, totalTimeout: 1500 };
 
 export const TEMPLATE = "/api/hosts?mod={mod}&env={env}&app={app}";
 /** What a user would write to shape this CMDB's objects. */

@@ -5,7 +5,7 @@ import { type Logger, pino } from "pino";
 import type { Clock } from "../../../src/ports/clock.ts";
 import { GitMirrorSource, type GitMirrorSourceOptions } from "../../../src/source/git-source.ts";
 
-export const clock: Clock = {
+const clock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   random: () => Math.random(),

@@ -8,7 +8,7 @@ export function hostRecordAt(address: string, n: number): [string, HostRecord] {
   return [`${address}:22`, { key: `${address}:22`, address, port: 22, root: "/", apps }];
 }
 
-export function syncedAt(n: number): AppRecord {
+function syncedAt(n: number): AppRecord {
   const revision = `main@sha1:${String(n).padStart(40, "0")}` as const;
   return {
     digest: "d".repeat(64),

@@ -1,11 +1,38 @@
 import { defineConfig } from "vitest/config";
 
+const common = {
+  pool: "forks" as const,
+  restoreMocks: true,
+  setupFiles: ["test/support/setup/no-leftovers.ts"],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+const speed = ["test/**/speed.test.ts"];
+
+/** What measures time runs alone, after the rest; what starts sshd, git and rsync leaves them a core. */
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    pool: "forks",
-    restoreMocks: true,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          exclude: speed,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: "system",
+          include: ["test/{integration,e2e}/**/*.test.ts"],
+          exclude: speed,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      { test: { ...common, name: "speed", include: speed, maxWorkers: 1, sequence: { groupOrder: 2 } } },
+    ],
   },
 });

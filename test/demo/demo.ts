@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { World, type Controller } from "../support/world.ts";
 import { HOSTS, INITIAL } from "./files.ts";
 import { Screen } from "./screen.ts";
@@ -45,6 +46,8 @@ async function demo({ keep, signal }: { keep: boolean; signal: AbortSignal }): P
     if (keep) await story.keep();
     return 0;
   } catch (error) {
+    // Ctrl-C ends child processes too, and their end may be noticed first.
+    await wait(100);
     if (signal.aborted) {
       screen.line("stopped");
       return 130;

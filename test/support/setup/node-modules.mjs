@@ -4,8 +4,8 @@ import { delimiter, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { say, since } from "./say.mjs";
 
-export const top = resolve(import.meta.dirname, "../../..");
-export const bin = join(top, "node_modules", ".bin");
+const top = resolve(import.meta.dirname, "../../..");
+const bin = join(top, "node_modules", ".bin");
 const OLDEST_NODE = 24;
 
 /** Installs what package-lock.json says unless it is there, and makes sure that its Node runs. */

@@ -1,5 +1,5 @@
 import type { AppKey } from "../model/app.ts";
-import { FssyncError } from "../model/errors.ts";
+import { FssyncError, leftHostUntouched } from "../model/errors.ts";
 import type { Outcome } from "../ports/transport.ts";
 import type { Clearing, Send } from "./passes.ts";
 import type { PreparedLists } from "./prepared-lists.ts";
@@ -26,15 +26,31 @@ export class HostRun {
   readonly #errors = new Map<AppKey, FssyncError>();
   /** Files of runs that failed on the host. */
   readonly #undelivered = new Set<string>();
+  /** Whether a run has come to its end: from then on the host may have some of the change. */
+  #begun = false;
 
   constructor(lists: PreparedLists, remote: Remote, run: Run) {
     this.#lists = lists;
     this.#remote = remote;
-    this.#run = run;
+    this.#run = async (...args) => {
+      const result = await run(...args);
+      if (!isUntouched(runError(result))) this.#begun = true;
+      return result;
+    };
   }
 
   /** Throws what concerns the host as a whole. */
   async all(): Promise<Outcome> {
+    try {
+      return await this.#passes();
+    } catch (error) {
+      // The connection broke between two passes and was refused then: that is not a host that was never reached.
+      if (!this.#begun || !(error instanceof FssyncError) || !isUntouched(error)) throw error;
+      throw new FssyncError("ConnectionLost", error.message, { cause: error });
+    }
+  }
+
+  async #passes(): Promise<Outcome> {
     const { clear, sends, deletes, emptyFolders } = this.#lists.passes;
     await this.#eachShared(clear, (apps) => this.#clear(apps.flatMap((app) => clear.get(app) ?? [])));
     for (const send of sends) await this.#eachShared(send.files, (apps) => this.#send(send, apps));
@@ -112,6 +128,10 @@ export class HostRun {
     if (error || result.stdout.includes(REMOVAL_DONE)) return error;
     return new FssyncError("ProtocolError", "the host did not run the command that removes files");
   }
+}
+
+function isUntouched(error: FssyncError | null): boolean {
+  return error !== null && leftHostUntouched(error.reason);
 }
 
 /** Where rsync's --delay-updates keeps a file until all have arrived. */

@@ -249,4 +249,19 @@ describe("the controller's life", () => {
       expect(outputs.filter((text) => text.includes(secret))).toEqual([]);
     }
   });
+
+  test("a one-shot sync that is told to stop ends its work, records nothing of it and leaves nothing behind", async () => {
+    await controller.stop();
+    gate("before", true);
+    await commit();
+    const sync = world.spawn(["sync"]);
+    await reached("came");
+    sync.child.kill("SIGTERM");
+    expect((await sync.ended).code).toBe(2);
+    gate("before", false);
+    expect(world.processes()).toEqual([]);
+    expect((await world.at(first))?.state).toBe("Pending");
+    expect((await world.run("sync")).code).toBe(0);
+    expect(await world.at(first)).toMatchObject({ state: "Synced" });
+  });
 });

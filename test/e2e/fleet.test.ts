@@ -6,7 +6,7 @@ import { textOn } from "./on-host.ts";
 const WEB = "nginx/prod/web";
 const HOSTS = 100;
 /** On a busy machine of two cores a run may take this many times as long as the one before, by chance alone. */
-const CHANCE = 3;
+const CHANCE = 2;
 
 describe.skipIf(namespaceUnavailable() !== undefined)("a hundred hosts, of which one hangs and one is away", () => {
   let world: World;
@@ -25,7 +25,7 @@ describe.skipIf(namespaceUnavailable() !== undefined)("a hundred hosts, of which
           Array.from({ length: 20 }, (_, index) => [`${WEB}/etc/conf.d/${index}.conf`, `${index}\n`]),
         ),
       },
-      spec: { ssh: { connectTimeout: "2s" }, sync: { timeout: "10s" } },
+      spec: { ssh: { connectTimeout: "2s" }, sync: { timeout: "5s" } },
     });
     controller = await world.start();
     await world.settled(HOSTS, 60_000);
@@ -42,7 +42,8 @@ describe.skipIf(namespaceUnavailable() !== undefined)("a hundred hosts, of which
     const started = performance.now();
     await world.repo.commit({ [`${WEB}/etc/a.conf`]: text });
     await until(() => hosts.every((host) => textOn(host, "etc/a.conf") === text), deadline, `${hosts.length} hosts`);
-    return performance.now() - started;
+    const took = performance.now() - started;
+    return took;
   }
 
   test("a commit reaches all of them", async () => {

@@ -205,7 +205,11 @@ export class World implements AsyncDisposable {
   }
 
   /** Waits until a host shows a state, and a reason, for an app. */
-  async shows(host: FleetHost, state: string, { app = "nginx/prod/web" as AppKey, reason = "" } = {}): Promise<void> {
+  async shows(
+    host: FleetHost,
+    state: string,
+    { app = "nginx/prod/web", reason = "" }: { app?: AppKey; reason?: string } = {},
+  ): Promise<void> {
     const found = async () => {
       const now = await this.at(host, app);
       return now?.state === state && (reason === "" || now.reason === reason);

@@ -18,7 +18,7 @@ export interface Globals {
   readonly logLevel?: LogLevel;
 }
 
-/** Adds the global options to a command, so that they may stand before or after its name. */
+/** Adds the options that every command has. They stand after its name. */
 export function withGlobals(command: Command): Command {
   return command
     .addOption(env("-f, --file <path>", "file of ConfigRepo documents", "FILE").default("fssync.yaml").argParser(path))

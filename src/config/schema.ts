@@ -59,7 +59,9 @@ const Git = z.strictObject({
   interval: duration({ min: SECOND, max: DAY })
     .prefault("10s")
     .describe("How often the remote is asked for a new commit; jittered."),
-  timeout: duration({ min: SECOND, max: HOUR }).prefault("60s").describe("How long one fetch may take."),
+  timeout: duration({ min: SECOND, max: HOUR })
+    .prefault("60s")
+    .describe("How long git may say nothing before it is ended; a long fetch that makes progress goes on."),
   secretRef: SecretRef.optional().describe(
     "Secret with username and password (https), or identity and known_hosts (ssh).",
   ),

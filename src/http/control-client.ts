@@ -43,10 +43,19 @@ export class ControlClient implements Desk {
       throw new Error("it went away before it was done");
     } catch (error) {
       if (error instanceof FssyncError) throw error;
-      const { message } = asFssyncError(error);
-      throw new FssyncError("Internal", `asking the running controller: ${message}`, { cause: error });
+      throw this.#unanswered(error);
     } finally {
       await client.destroy();
     }
+  }
+
+  #unanswered(error: unknown): FssyncError {
+    const { message } = asFssyncError(error);
+    const code = (error as NodeJS.ErrnoException).code;
+    const nobody = code === "ENOENT" || code === "ECONNREFUSED";
+    const what = nobody ? "nobody listens at" : "asked at";
+    return new FssyncError(nobody ? "NoController" : "ControllerLost", `${what} ${this.#socket}: ${message}`, {
+      cause: error,
+    });
   }
 }

@@ -147,6 +147,12 @@ export const REASONS = {
   // Start.
   InvalidSpec: local("The configuration is not valid.", "Correct the key that the message names."),
   DataDirInUse: local("Another fssync works on the same data dir.", "End that process, or use another --data-dir."),
+  NoController: local("No controller works on this data dir.", "Start `fssync run`, or name its --data-dir."),
+  ControllerLost: local(
+    "The controller that was asked went away before it answered.",
+    "Look at its log; what it had begun it goes on with after a restart.",
+  ),
+  StoreTooNew: local("The status store was written by a newer fssync.", "Use that fssync, or another --data-dir."),
   StoreCorrupt: local("The status store is damaged.", "It was set aside; every host is synced anew."),
 } as const satisfies Record<string, ReasonInfo>;
 

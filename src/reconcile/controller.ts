@@ -16,7 +16,9 @@ export type SyncProgress =
   | { readonly kind: "host"; readonly host: HostKey; readonly left: number };
 
 export interface SyncResult {
-  /** What was touched. */
+  /** How many hosts were looked at. */
+  readonly attempted: number;
+  /** They, as they are now. A host on which nothing of fssync is left is not among them. */
   readonly report: StatusReport;
   /** What was wrong with Git or inventories. */
   readonly problems: readonly (Problem & { readonly repo: string })[];
@@ -45,6 +47,14 @@ export class Controller implements Desk, AsyncDisposable {
     await Promise.all(this.#repos.map((repo) => repo.load()));
   }
 
+  /** Removes from the store the repos that are not configured any more. Returns their names; their hosts keep their files. */
+  async forgetOthers(): Promise<string[]> {
+    const configured = new Set(this.#repos.map(({ repo }) => repo));
+    const gone = (await this.#store.repos()).filter((name) => !configured.has(name));
+    await Promise.all(gone.map((name) => this.#store.remove(name)));
+    return gone;
+  }
+
   /** The controller's life: polls and syncs until the signal aborts. */
   start(signal: AbortSignal): void {
     for (const repo of this.#repos) repo.start(signal);
@@ -62,7 +72,8 @@ export class Controller implements Desk, AsyncDisposable {
       selection,
       operation: repo.request(selection, request),
     }));
-    let left = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
+    const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
+    let left = attempted;
     progress({ kind: "start", hosts: left });
     for (const { operation } of operations) {
       operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
@@ -71,7 +82,7 @@ export class Controller implements Desk, AsyncDisposable {
     const reports = operations.map(({ repo, selection, operation }) =>
       this.#report(repo, { ...selection, hosts: operation.hosts }),
     );
-    return { report: { repos: await Promise.all(reports) }, problems: this.#problems() };
+    return { attempted, report: { repos: await Promise.all(reports) }, problems: this.#problems() };
   }
 
   async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {

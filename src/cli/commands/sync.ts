@@ -28,8 +28,9 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
   return exitCode(result);
 }
 
-function syncedTable({ report, problems }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
+function syncedTable({ attempted, report, problems }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
   const nothing = report.repos.every(({ hosts }) => hosts.length === 0);
+  if (nothing && attempted > 0) return `${attempted} hosts: what Git no longer holds was removed.\n`;
   if (nothing && problems.length === 0) return "Nothing lags: every host has what Git has.\n";
   return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
 }

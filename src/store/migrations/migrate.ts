@@ -7,7 +7,7 @@ const MIGRATIONS: readonly string[] = [initial];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
-/** Brings the schema to the newest version, each step in a transaction. Throws InvalidSpec for a newer one. */
+/** Brings the schema to the newest version, each step in a transaction. Throws StoreTooNew for a newer one. */
 export function migrate(database: DatabaseSync, file: string): void {
   const version = schemaVersion(database);
   refuseNewer(version, file);
@@ -25,8 +25,7 @@ export function schemaVersion(database: DatabaseSync): number {
 export function refuseNewer(version: number, file: string): void {
   if (version <= SCHEMA_VERSION) return;
   throw new FssyncError(
-    "InvalidSpec",
-    `${file} was written by a newer fssync: its schema is ${version}, this one knows up to ${SCHEMA_VERSION}; ` +
-      "use the newer fssync, or another --data-dir",
+    "StoreTooNew",
+    `${file} was written by a newer fssync: its schema is ${version}, this one knows up to ${SCHEMA_VERSION}`,
   );
 }

@@ -136,7 +136,7 @@ describe("the SQLite status store", () => {
     database.exec("PRAGMA user_version = 99");
     database.close();
     await expect(openStore(file)).rejects.toMatchObject({
-      reason: "InvalidSpec",
+      reason: "StoreTooNew",
       message: expect.stringContaining("99"),
     });
     expect(await readdir(dirname(file))).toEqual(["state.db"]);

@@ -54,6 +54,6 @@ describe("reading the status store beside a controller", () => {
     database.exec("PRAGMA user_version = 7");
     database.close();
     await using reader = new SqliteStatusReader({ file, log: silent });
-    await expect(reader.repos()).rejects.toMatchObject({ reason: "InvalidSpec" });
+    await expect(reader.repos()).rejects.toMatchObject({ reason: "StoreTooNew" });
   });
 });

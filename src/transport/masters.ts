@@ -19,15 +19,17 @@ interface MastersOptions {
 interface Master {
   readonly path: string;
   users: number;
-  /** Whether this process has seen it alive. */
+  /** Whether this process has used it with success. ssh itself puts a new one in the place of one that has died since. */
   known: boolean;
   /** Ended as soon as nobody uses it. */
   retired: boolean;
 }
 
 /**
- * Persistent connections, one a host (`ssh -f -N` with a control socket). A host has one user at a
- * time: whoever drops a host's master is the one who uses it.
+ * Persistent connections, one a host. Nobody opens them on purpose: the first ssh of a host that finds
+ * no master behind the control socket becomes one (ControlMaster auto) and stays when its own session
+ * is over (ControlPersist), which spares a process for each new host. A host has one user at a time:
+ * whoever drops a host's master is the one who uses it.
  */
 export class Masters {
   readonly #options: MastersOptions;
@@ -38,21 +40,15 @@ export class Masters {
     this.#options = options;
   }
 
-  /**
-   * Runs `use` with the path of the host's control socket, behind which `open` has put a live
-   * connection. Rejects as `open` and `use` do.
-   */
-  async with<T>(
-    host: Host,
-    open: (controlPath: string) => Promise<void>,
-    use: (controlPath: string) => Promise<T>,
-  ): Promise<T> {
+  /** Runs `use` with the path of the host's control socket, behind which is a live master or none. Rejects as `use` does. */
+  async with<T>(host: Host, use: (controlPath: string) => Promise<T>): Promise<T> {
     const master = await this.#take(host);
     if (!master) return use(NO_SOCKET);
     try {
-      if (!(await this.#lives(master))) await open(master.path);
+      if (!master.known) await this.#removeDead(master.path);
+      const result = await use(master.path);
       master.known = true;
-      return await use(master.path);
+      return result;
     } finally {
       master.users--;
       if (master.retired && master.users === 0) await this.#end(master.path);
@@ -108,16 +104,10 @@ export class Masters {
     return true;
   }
 
-  /** A socket that an earlier process left is asked first; one we opened is believed while its file is there. */
-  async #lives({ path, known }: Master): Promise<boolean> {
-    const isSocket = await lstat(path).then(
-      (found) => found.isSocket(),
-      () => false,
-    );
-    if (!isSocket) return false;
-    if (known || (await askMaster(path, "alive", ANSWER_TIMEOUT))) return true;
-    await rm(path, { force: true });
-    return false;
+  /** An earlier process may have left a socket whose master is there and does not answer: ssh would wait for it. */
+  async #removeDead(path: string): Promise<void> {
+    const left = await lstat(path).catch(() => undefined);
+    if (left && !(await askMaster(path, "alive", ANSWER_TIMEOUT))) await rm(path, { force: true });
   }
 
   async #end(path: string): Promise<void> {

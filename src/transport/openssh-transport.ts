@@ -10,8 +10,7 @@ import { HostRun, type Run } from "./host-run.ts";
 import { Masters } from "./masters.ts";
 import { PreparedLists } from "./prepared-lists.ts";
 import { runProcess } from "./process.ts";
-import { masterArgs, type Remote } from "./rsync-args.ts";
-import { runError } from "./rsync-errors.ts";
+import type { Remote } from "./rsync-args.ts";
 import { SshFiles } from "./ssh-files.ts";
 
 /** Seconds without a byte from the host. Longer than ssh's own keepalive, which knows better why. */
@@ -92,10 +91,8 @@ export class OpenSshTransport implements Transport {
     await this.#ready();
     if (await this.#files.refresh()) await this.#masters.retireAll();
     try {
-      return await this.#masters.with(
-        host,
-        (controlPath) => this.#connect(host, controlPath, run),
-        (controlPath) => new HostRun(change, this.#remote(host, controlPath), run).all(),
+      return await this.#masters.with(host, (controlPath) =>
+        new HostRun(change, this.#remote(host, controlPath), run).all(),
       );
     } catch (error) {
       throw await this.#afterFailure(host, asFssyncError(error));
@@ -117,14 +114,6 @@ export class OpenSshTransport implements Transport {
     return { host, controlPath, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
   }
 
-  async #connect(host: Host, controlPath: string, run: BoundedRun): Promise<void> {
-    // ConnectTimeout bounds the connection and the banner; twice of it leaves room for the key exchange.
-    const limit = 2 * this.#options.connectTimeout;
-    const result = await run("ssh", masterArgs({ host, controlPath }), undefined, limit);
-    const error = runError(result);
-    if (error) throw error;
-  }
-
   /** A connection that may be dead, or on which the host may still be at work, is not used again. */
   async #afterFailure(host: Host, error: FssyncError): Promise<FssyncError> {
     this.#options.log.debug({ host: host.key, reason: error.reason, message: error.message }, "host failed");
@@ -142,27 +131,22 @@ export class OpenSshTransport implements Transport {
     return new FssyncError("ConnectionLost", error.message, { cause: error });
   }
 
-  #runner(timeout: number, signal: AbortSignal): BoundedRun {
+  #runner(timeout: number, signal: AbortSignal): Run {
     const { dir, clock, secret } = this.#options;
     const end = clock.monotonic() + timeout;
     const env = childEnvironment(secret === undefined);
-    return async (command, args, input, limit = Infinity) => {
+    return async (command, args, input) => {
       const left = end - clock.monotonic();
-      const bounded = limit < left;
       if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      const options = { cwd: dir, env, timeout: Math.min(left, limit), signal, clock };
+      const options = { cwd: dir, env, timeout: left, signal, clock };
       const result = await runProcess(command, args, input ? { ...options, input } : options);
       if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
       if (result.aborted) throw new FssyncError("Interrupted", "stopped before the sync was done");
-      if (result.timedOut && bounded)
-        throw new FssyncError("ConnectTimeout", `no login within ${formatDuration(limit)}`);
       if (result.timedOut) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
       return result;
     };
   }
 }
-
-type BoundedRun = (...args: [...Parameters<Run>, limit?: number]) => ReturnType<Run>;
 
 /** A change of settings alone moves no byte: no host needs to be asked. */
 function isEmpty({ apps, emptyFolders }: HostChange): boolean {

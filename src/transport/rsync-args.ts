@@ -82,12 +82,6 @@ export function sshArgs({ host, controlPath }: Connection, command: string): str
   return [...sshOptions({ host, controlPath }), "-l", host.user, "--", host.address, command];
 }
 
-/** Opens the persistent connection and returns as soon as it stands. */
-export function masterArgs(connection: Connection): string[] {
-  const { host } = connection;
-  return [...sshOptions(connection), "-f", "-N", "-l", host.user, "--", host.address];
-}
-
 function sshOptions({ host, controlPath }: Connection): string[] {
   return ["-F", CONFIG_FILE, "-S", controlPath, "-p", String(host.port)];
 }

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
-import { deleteArgs, masterArgs, quote, sendArgs, sshArgs, type Remote } from "../../../src/transport/rsync-args.ts";
+import { deleteArgs, quote, sendArgs, sshArgs, type Remote } from "../../../src/transport/rsync-args.ts";
 
 const remote: Remote = {
   host: { key: "10.0.0.1:22", address: "10.0.0.1", port: 22, user: "root", root: "/" },
@@ -75,7 +75,6 @@ describe("rsync's arguments", () => {
 
   test("operands of ssh come after --", () => {
     expect(sshArgs(remote, "true").slice(-3)).toEqual(["--", "10.0.0.1", "true"]);
-    expect(masterArgs(remote).slice(-2)).toEqual(["--", "10.0.0.1"]);
   });
 });
 

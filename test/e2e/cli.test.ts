@@ -333,7 +333,7 @@ describe("the command line", () => {
   test("resync without a running controller is an error that says so", async () => {
     const { code, stderr } = await world.run("resync", WEB);
     expect(code).toBe(1);
-    expect(stderr).toContain("running controller");
+    expect(stderr).toContain("NoController");
   });
 
   test("resync is accepted at once by the running controller, which then syncs in full", async () => {

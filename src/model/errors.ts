@@ -147,6 +147,10 @@ export const REASONS = {
   // Start.
   InvalidSpec: local("The configuration is not valid.", "Correct the key that the message names."),
   DataDirInUse: local("Another fssync works on the same data dir.", "End that process, or use another --data-dir."),
+  UnknownName: local(
+    "There is no app or host of that name.",
+    "Correct the name; `fssync status` lists apps and `fssync status -o wide` hosts.",
+  ),
   NoController: local("No controller works on this data dir.", "Start `fssync run`, or name its --data-dir."),
   ControllerLost: local(
     "The controller that was asked went away before it answered.",

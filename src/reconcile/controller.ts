@@ -116,14 +116,7 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   async #refresh(signal: AbortSignal): Promise<void> {
-    await Promise.all(
-      this.#repos
-        .filter(({ suspended }) => !suspended)
-        .map(async (repo) => {
-          await repo.refreshGit(signal);
-          await repo.refreshInventory(signal);
-        }),
-    );
+    await Promise.all(this.#repos.filter(({ suspended }) => !suspended).map((repo) => repo.refresh(signal)));
   }
 
   async #report(repo: RepoController, options: ReportOptions) {

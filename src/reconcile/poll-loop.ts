@@ -11,12 +11,23 @@ export interface PollLoopOptions {
 
 /** Polls at a jittered interval, at once when triggered, slower after failures. */
 export class PollLoop {
+  /** One poll now, for the loop or for somebody else; calls wait for each other. Returns whether it succeeded. */
+  readonly poll: (signal: AbortSignal) => Promise<boolean>;
   readonly #options: PollLoopOptions;
   #wake: () => void = () => {};
   #triggered = false;
+  #failures = 0;
 
   constructor(options: PollLoopOptions) {
     this.#options = options;
+    this.poll = serially(async (signal) => {
+      const succeeded = await options.poll(signal);
+      const recovered = succeeded && this.#failures > 0;
+      this.#failures = succeeded ? 0 : this.#failures + 1;
+      // The loop may be in a long pause after failures.
+      if (recovered) this.#wake();
+      return succeeded;
+    });
   }
 
   /** Polls now, or as soon as the poll under way is over. Many triggers are one poll. */
@@ -27,12 +38,11 @@ export class PollLoop {
 
   /** Polls until the signal aborts; the first poll is at once. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, interval, maxInterval, poll } = this.#options;
-    let failures = 0;
+    const { clock, interval, maxInterval } = this.#options;
     while (!signal.aborted) {
       this.#triggered = false;
-      failures = (await poll(signal)) ? 0 : failures + 1;
-      const delay = Math.min(interval * 2 ** Math.min(failures, 16), Math.max(maxInterval, interval));
+      await this.poll(signal);
+      const delay = Math.min(interval * 2 ** Math.min(this.#failures, 16), Math.max(maxInterval, interval));
       await this.#pause(jittered(clock, delay), signal);
     }
   }
@@ -53,8 +63,7 @@ export class PollLoop {
   }
 }
 
-/** Calls of one poll from several sides, one after the other. */
-export function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: AbortSignal) => Promise<boolean> {
+function serially(poll: (signal: AbortSignal) => Promise<boolean>): (signal: AbortSignal) => Promise<boolean> {
   let last: Promise<unknown> = Promise.resolve();
   return (signal) => {
     const next = last.then(() => poll(signal));

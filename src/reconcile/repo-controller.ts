@@ -20,7 +20,7 @@ import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
 import { planFleet, type PlannedHost } from "./plan-fleet.ts";
-import { PollLoop, serially } from "./poll-loop.ts";
+import { PollLoop } from "./poll-loop.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
 import { StatusSaver } from "./status-saver.ts";
@@ -75,10 +75,6 @@ export class RepoController implements AsyncDisposable {
   readonly #inventoryLoop: PollLoop;
   /** Ends the syncs under way. */
   readonly #kill = new AbortController();
-  /** Asks Git once and takes the news in; whether that worked. Calls wait for each other. */
-  readonly refreshGit: (signal: AbortSignal) => Promise<boolean>;
-  /** Asks the inventory once and takes the answer in; whether all of it worked. Calls wait for each other. */
-  readonly refreshInventory: (signal: AbortSignal) => Promise<boolean>;
   #fleet!: Fleet;
   #reconciler!: HostReconciler;
   #saver!: StatusSaver;
@@ -101,10 +97,8 @@ export class RepoController implements AsyncDisposable {
       isSlow: (key) => this.#wasUnreachable(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
     });
-    this.refreshGit = serially((signal) => this.#refreshGit(signal));
-    this.refreshInventory = serially((signal) => this.#refreshInventory(signal));
-    this.#gitLoop = this.#pollLoop(options.gitInterval, this.refreshGit);
-    this.#inventoryLoop = this.#pollLoop(options.inventoryInterval, this.refreshInventory);
+    this.#gitLoop = this.#pollLoop(options.gitInterval, (signal) => this.#refreshGit(signal));
+    this.#inventoryLoop = this.#pollLoop(options.inventoryInterval, (signal) => this.#refreshInventory(signal));
   }
 
   get repo(): string {
@@ -184,6 +178,12 @@ export class RepoController implements AsyncDisposable {
       telemetry.inventoryRefreshed(failed ? "failure" : "success", clock.now());
       return answer.problems;
     });
+  }
+
+  /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    await this.#gitLoop.poll(signal);
+    await this.#inventoryLoop.poll(signal);
   }
 
   /**

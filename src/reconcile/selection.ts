@@ -10,7 +10,7 @@ export interface Named {
   readonly hosts: readonly string[];
 }
 
-/** What the names mean in each of the fleets. Throws InvalidSpec for a name that none of them knows. */
+/** What the names mean in each of the fleets. Throws UnknownName for a name that none of them knows. */
 export function select<Repo extends { readonly fleet: Fleet }>(
   repos: readonly Repo[],
   { apps, hosts }: Named,
@@ -48,9 +48,9 @@ function unknownApp(name: string, known: ReadonlySet<string>): FssyncError {
   const last = name.split("/").at(-1)!;
   const near = [...known].filter((app) => app.includes(last) || app.split("/").some((part) => name.includes(part)));
   const hint = near.length > 0 ? `; there are ${near.slice(0, 5).join(", ")}` : "";
-  return new FssyncError("InvalidSpec", `no app ${name} (expected mod/env/app)${hint}`);
+  return new FssyncError("UnknownName", `no app ${name} (expected mod/env/app)${hint}`);
 }
 
 function unknownHost(name: string): FssyncError {
-  return new FssyncError("InvalidSpec", `no host ${name} in the inventory (expected address or address:port)`);
+  return new FssyncError("UnknownName", `no host ${name} in the inventory (expected address or address:port)`);
 }

@@ -1,6 +1,7 @@
 import { lstat, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { FssyncError } from "../model/errors.ts";
+import { endLeftovers } from "./leftovers.ts";
 
 /** A unix socket's path has 108 bytes; ours takes 17 of them and ssh's temporary name 17 more. */
 const SOCKET_DIR_LIMIT = 70;
@@ -8,9 +9,10 @@ const SOCKET_DIR_LIMIT = 70;
 /** Lists of changes; a killed process leaves some behind. */
 export const CHANGE_PREFIX = "change-";
 
-/** Makes the folder for configuration, keys and lists, without what an earlier process left. */
+/** Makes the folder for configuration, keys and lists, without what an earlier process left there or left running. */
 export async function prepareWorkFolder(dir: string): Promise<void> {
   await privateFolder(dir);
+  await endLeftovers(dir);
   const left = (await readdir(dir)).filter((name) => name.startsWith(CHANGE_PREFIX));
   await Promise.all(left.map((name) => rm(join(dir, name), { recursive: true, force: true })));
 }

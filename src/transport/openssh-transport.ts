@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { formatDuration } from "../model/duration.ts";
-import { asFssyncError, FssyncError } from "../model/errors.ts";
+import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/transport.ts";
@@ -121,6 +121,7 @@ export class OpenSshTransport implements Transport {
       // rsync saw its input end and says no more; whether the connection ended under it, its master knows.
       if (!(await this.#masters.lives(host))) return this.#lost(host, error);
     }
+    if (KEYS_MAY_BE_OLD.has(error.reason)) this.#files.expire();
     const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
     if (unsure || error.info.state === "Unreachable") await this.#masters.drop(host);
     return error;
@@ -147,6 +148,9 @@ export class OpenSshTransport implements Transport {
     };
   }
 }
+
+/** A key that was put into the secret a moment ago may be what the host asks for. */
+const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>(["HostKeyUnknown", "HostKeyMismatch", "AuthFailed"]);
 
 /** A change of settings alone moves no byte: no host needs to be asked. */
 function isEmpty({ apps, emptyFolders }: HostChange): boolean {

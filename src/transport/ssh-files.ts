@@ -37,6 +37,11 @@ export class SshFiles {
     return this.#running;
   }
 
+  /** The next look is a real one: what there is may be why a host was refused. */
+  expire(): void {
+    this.#freshUntil = -Infinity;
+  }
+
   async #write(): Promise<boolean> {
     const { secret, hostKeys, connectTimeout, clock } = this.#options;
     const files = new Map<string, string>();

@@ -592,11 +592,12 @@ export function transportContract(name: string, factory: TransportFactory): void
         }
       });
 
-      test.runIf(!isRoot)("a folder that the login may not write in is PermissionDenied", async () => {
-        mkdirSync(at("etc"));
-        chmodSync(at("etc"), 0o555);
-        await fails({ "etc/a": "a" }, "PermissionDenied");
-      });
+      if (!isRoot)
+        test("a folder that the login may not write in is PermissionDenied", async () => {
+          mkdirSync(at("etc"));
+          chmodSync(at("etc"), 0o555);
+          await fails({ "etc/a": "a" }, "PermissionDenied");
+        });
 
       test("a receiver that cannot delete by list is helped by rm", async () => {
         await sync({ "etc/a": "a", "etc/-b\n'": "b", "etc/d/x": "x" });

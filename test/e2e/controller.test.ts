@@ -159,8 +159,7 @@ describe("the controller's life", () => {
     }
   });
 
-  // src/transport takes over the connections of a killed process, and with them what still runs over them.
-  test.fails("fault 41: what a killed controller left running never writes after the restart", async () => {
+  test("fault 41: what a killed controller left running never writes after the restart", async () => {
     const start = await world.repo.commitOf("main");
     const before = textOn(first, "etc/a.conf");
     const held = join(world.dir, `gate-${first.port}.held`);

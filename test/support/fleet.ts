@@ -78,8 +78,8 @@ export interface Network {
   /** Packets to the address disappear; running connections stall, new ones time out. */
   blackhole(address: string): void;
   unblackhole(address: string): void;
-  /** Delay and loss for everything; throws when this kernel has no netem. Undefined undoes it. */
-  degrade(fault: { delayMs?: number; lossPercent?: number } | undefined): void;
+  /** This many of a hundred packets are lost, whatever their direction; 0 undoes it. */
+  lose(percent: number): void;
 }
 
 export async function startFleet(options: FleetOptions): Promise<Fleet> {

@@ -20,7 +20,7 @@ export async function statusCommand(context: Context, apps: string[]): Promise<n
   const report: StatusReport = { repos };
   for (const app of wanted ?? []) {
     const known = repos.some((repo) => repo.apps.some((one) => `${one.mod}/${one.env}/${one.app}` === app));
-    if (!known) throw new FssyncError("InvalidSpec", `no app ${app} in the status store (expected mod/env/app)`);
+    if (!known) throw new FssyncError("UnknownName", `no app ${app} in the status store (expected mod/env/app)`);
   }
   print(stdout, context.output, report, (wide) => {
     if (repos.length === 0)

@@ -10,7 +10,7 @@ let count = 0;
 /** Why a namespace fleet cannot be had here; undefined when it can. */
 export function namespaceUnavailable(): string | undefined {
   if (process.getuid?.() !== 0) return "not root";
-  if (!["ip", "ss", "unshare", "mount"].every(hasCommand)) return "ip, ss, unshare or mount is missing";
+  if (!["ip", "ss", "nft", "unshare", "mount"].every(hasCommand)) return "ip, ss, nft, unshare or mount is missing";
   const probe = spawnSync("unshare", ["-nm", "true"], { stdio: "ignore" });
   return probe.status === 0 ? undefined : "namespaces are not allowed";
 }
@@ -59,14 +59,15 @@ export class NamespaceLab implements Lab, Network {
     this.#ip("route", "del", `${address}/32`, "table", "local");
   }
 
-  degrade(fault: { delayMs?: number; lossPercent?: number } | undefined): void {
-    spawnSync(this.prefix[0]!, [...this.prefix.slice(1), "tc", "qdisc", "del", "dev", "lo", "root"]);
-    if (!fault) return;
-    const words = [
-      ...(fault.delayMs === undefined ? [] : ["delay", `${fault.delayMs}ms`]),
-      ...(fault.lossPercent === undefined ? [] : ["loss", `${fault.lossPercent}%`]),
-    ];
-    this.#inside("tc", "qdisc", "add", "dev", "lo", "root", "netem", ...words);
+  lose(percent: number): void {
+    // Not netem: few kernels have it.
+    this.#inside("nft", "add table inet fleet; delete table inet fleet");
+    if (percent === 0) return;
+    this.#inside(
+      "nft",
+      `add table inet fleet; add chain inet fleet all { type filter hook input priority 0; };` +
+        `add rule inet fleet all numgen random mod 100 < ${percent} drop`,
+    );
   }
 
   kill(): void {

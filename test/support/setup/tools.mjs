@@ -18,6 +18,7 @@ const TOOLS = [
 const ROOT_TOOLS = [
   { command: "ip", apt: "iproute2", dnf: "iproute", apk: "iproute2" },
   { command: "ss", apt: "iproute2", dnf: "iproute", apk: "iproute2" },
+  { command: "nft", apt: "nftables", dnf: "nftables", apk: "nftables" },
 ];
 
 const MANAGERS = [

@@ -369,7 +369,7 @@ describe("failures and retries", () => {
     const { length } = rig.transport.applies;
     rig.source.push({ [WEB]: { a: "1" } });
     rig.transport.refuses = () => null;
-    await rig.controller.refreshGit(new AbortController().signal); // before the retry
+    await rig.controller.refresh(new AbortController().signal); // before the retry
     await rig.pass(300_000, 1000);
     expect(rig.transport.applies).toHaveLength(length);
     expect(await rig.stored(h0.key, WEB)).toMatchObject({ failure: null, lagSince: null, digest: rig.digest(WEB) });
@@ -383,7 +383,7 @@ describe("failures and retries", () => {
     expect((await rig.stored(h0.key, WEB))!.unfinished).toHaveLength(1);
     rig.transport.refuses = () => null;
     rig.source.push({ [WEB]: { a: "1", b: "1" } });
-    await rig.controller.refreshGit(new AbortController().signal);
+    await rig.controller.refresh(new AbortController().signal);
     await rig.pass(10_000, 500);
     const { apps } = rig.transport.applies.at(-1)!.change;
     expect(apps[0]!.send.map(({ path }) => path)).toEqual(["a"]);
@@ -397,7 +397,7 @@ describe("failures and retries", () => {
     rig.source.push({ [WEB]: { a: "1", b: "1" } });
     await rig.pollGit();
     rig.source.push({ [WEB]: { a: "1" } });
-    await rig.controller.refreshGit(new AbortController().signal);
+    await rig.controller.refresh(new AbortController().signal);
     await rig.pass(10_000, 500);
     expect(await rig.stored(h0.key, WEB)).toMatchObject({ unfinished: [], failure: null, lagSince: null });
   });
@@ -475,7 +475,7 @@ describe("held changes", () => {
     rig.transport.refuses = unreachable;
     await rig.controller.request({ hosts: new Set([h0.key]) }, { full: false, allowPrune: true }).finished;
     rig.source.push({ [WEB]: { f9: "1" } });
-    await rig.controller.refreshGit(new AbortController().signal);
+    await rig.controller.refresh(new AbortController().signal);
     rig.transport.refuses = () => null;
     rig.transport.applies.length = 0;
     await rig.pass(600_000, 5000);
@@ -642,7 +642,7 @@ describe("requests", () => {
     const operation = rig.controller.request(ALL, FULL);
     await quiet();
     rig.inventory.set(WEB, [h0]);
-    await rig.controller.refreshInventory(new AbortController().signal);
+    await rig.controller.refresh(new AbortController().signal);
     rig.transport.release(h0.key);
     await operation.finished;
     expect(rig.transport.applies.map(({ host }) => host)).toEqual([h0.key]);

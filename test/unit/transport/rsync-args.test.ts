@@ -99,13 +99,16 @@ describe("the check for accounts, as a shell runs it", () => {
     expect(check(owner, group)).toBe(expected);
   });
 
-  test.runIf(process.getuid?.() === 0)("root may give to anybody", () => {
-    expect(check("daemon", "bin")).toBe("0 ran");
-  });
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot)
+    test("root may give to anybody", () => {
+      expect(check("daemon", "bin")).toBe("0 ran");
+    });
 
-  test.runIf(process.getuid?.() !== 0)("another login may not give to others", () => {
-    expect(check("daemon", mine)).toBe("97 fssync-not-root user daemon");
-  });
+  if (!isRoot)
+    test("another login may not give to others", () => {
+      expect(check("daemon", mine)).toBe("97 fssync-not-root user daemon");
+    });
 });
 
 test("a quoted word is one word", () => {

@@ -1,0 +1,34 @@
+import { readdir, readlink, realpath } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+
+const GONE_WITHIN = 2000;
+
+/**
+ * Ends what a killed controller left running: an rsync that goes on by itself, or over a connection
+ * that outlived its controller, would lay old files over those of the next sync. They are known by
+ * their working folder, which is ours alone. Where there is no /proc nothing is found.
+ */
+export async function endLeftovers(dir: string): Promise<void> {
+  const folder = await realpath(dir);
+  const deadline = performance.now() + GONE_WITHIN;
+  for (let left = await processesIn(folder); left.length > 0; left = await processesIn(folder)) {
+    for (const pid of left) kill(pid);
+    if (performance.now() > deadline) return;
+    await setTimeout(10);
+  }
+}
+
+async function processesIn(folder: string): Promise<number[]> {
+  const names = await readdir("/proc").catch(() => []);
+  const pids = names.filter((name) => /^\d+$/.test(name)).map(Number);
+  const folders = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => undefined)));
+  return pids.filter((pid, index) => folders[index] === folder && pid !== process.pid);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}

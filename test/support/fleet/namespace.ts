@@ -65,8 +65,8 @@ export class NamespaceLab implements Lab, Network {
     if (percent === 0) return;
     this.#inside(
       "nft",
-      `add table inet fleet; add chain inet fleet all { type filter hook input priority 0; };` +
-        `add rule inet fleet all numgen random mod 100 < ${percent} drop`,
+      `add table inet fleet; add chain inet fleet loss { type filter hook input priority 0; };` +
+        ` add rule inet fleet loss numgen random mod 100 < ${percent} drop`,
     );
   }
 

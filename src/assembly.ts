@@ -19,6 +19,9 @@ import { SqliteStatusStore } from "./store/sqlite-status-store.ts";
 import { OpenSshTransport } from "./transport/openssh-transport.ts";
 import { prepareRuntimeDir, runtimeDir, shortName } from "./runtime-dir.ts";
 
+/** Beside this file, in src and in dist. */
+const LAUNCHER = new URL(import.meta.url.replace(/assembly(\.\w+)$/, "launcher-main$1"));
+
 /** What the command line and the environment say about where things are. */
 export interface Places {
   readonly file: string;
@@ -100,6 +103,7 @@ function assembleRepo(
       hostKeys,
       sudo,
       connectTimeout,
+      launcher: LAUNCHER,
       clock: systemClock,
       log,
     }),

@@ -97,7 +97,8 @@ export class Snapshots implements AsyncDisposable {
       await rename(folder, join(this.root, tree));
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
-      throw error;
+      // What lies under a tree's name is complete, whoever put it there.
+      if (!["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
 

@@ -7,6 +7,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/transport.ts";
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
 import { HostRun, type Run } from "./host-run.ts";
+import { Launcher } from "./launcher.ts";
 import { Masters } from "./masters.ts";
 import { PreparedLists } from "./prepared-lists.ts";
 import { runProcess } from "./process.ts";
@@ -32,6 +33,8 @@ export interface OpenSshTransportOptions {
   readonly rsyncPath?: string | undefined;
   /** Persistent connections kept at most. */
   readonly maxMasters?: number | undefined;
+  /** Main module of the process that starts rsync and ssh; this process starts them itself without it. */
+  readonly launcher?: URL | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -46,6 +49,7 @@ export class OpenSshTransport implements Transport {
   readonly #options: OpenSshTransportOptions;
   readonly #files: SshFiles;
   readonly #masters: Masters;
+  readonly #launcher: Launcher | undefined;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #folders: Promise<void> | undefined;
@@ -56,6 +60,7 @@ export class OpenSshTransport implements Transport {
     this.#options = options;
     this.#files = new SshFiles({ dir, secret, hostKeys, connectTimeout, clock });
     this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
+    this.#launcher = options.launcher && new Launcher({ entry: options.launcher });
   }
 
   async prepare(change: HostChange): Promise<PreparedChange> {
@@ -81,6 +86,7 @@ export class OpenSshTransport implements Transport {
     this.#dispose.abort();
     await Promise.allSettled(this.#running);
     await this.#masters.endAll();
+    await this.#launcher?.[Symbol.asyncDispose]();
   }
 
   async #apply(host: Host, change: PreparedChange, { timeout, signal }: { timeout: number; signal: AbortSignal }) {
@@ -136,11 +142,12 @@ export class OpenSshTransport implements Transport {
     const { dir, clock, secret } = this.#options;
     const end = clock.monotonic() + timeout;
     const env = childEnvironment(secret === undefined);
+    const launch: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
     return async (command, args, input) => {
       const left = end - clock.monotonic();
       if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      const options = { cwd: dir, env, timeout: left, signal, clock };
-      const result = await runProcess(command, args, input ? { ...options, input } : options);
+      const options = { cwd: dir, env, stdout: command === "ssh", timeout: left, signal, clock };
+      const result = await launch(command, args, input ? { ...options, input } : options);
       if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
       if (result.aborted) throw new FssyncError("Interrupted", "stopped before the sync was done");
       if (result.timedOut) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);

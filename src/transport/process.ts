@@ -13,6 +13,8 @@ export interface ProcessOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Given on standard input; the input is empty without it. */
   readonly input?: Uint8Array;
+  /** False: nobody reads its standard output, which spares a pipe. */
+  readonly stdout?: boolean;
   /** Milliseconds until it is ended. */
   readonly timeout: number;
   readonly signal: AbortSignal;
@@ -46,7 +48,7 @@ export function runProcess(command: string, args: readonly string[], options: Pr
   const started = start(command, args, options);
   if (!("child" in started)) return Promise.resolve({ ...NOTHING, spawnError: started.spawnError });
   const { child } = started;
-  const stdout = collect(child.stdout);
+  const stdout = child.stdout ? collect(child.stdout) : () => "";
   const stderr = collect(child.stderr);
 
   return new Promise((resolve) => {
@@ -104,9 +106,10 @@ const NOTHING: ProcessResult = {
 function start(
   command: string,
   args: readonly string[],
-  { cwd, env, input }: ProcessOptions,
+  { cwd, env, input, stdout = true }: ProcessOptions,
 ): { child: ReadableChild } | { spawnError: NodeJS.ErrnoException } {
-  const options: SpawnOptions = { cwd, env, detached: true, stdio: [input ? "pipe" : "ignore", "pipe", "pipe"] };
+  const stdio = [input ? "pipe" : "ignore", stdout ? "pipe" : "ignore", "pipe"] as const;
+  const options: SpawnOptions = { cwd, env, detached: true, stdio: [...stdio] };
   try {
     const child = spawn(command, args, options);
     // Without file handles left Node makes a child without pipes and reports the error later.
@@ -119,12 +122,11 @@ function start(
 }
 
 interface ReadableChild extends ChildProcess {
-  stdout: Readable;
   stderr: Readable;
 }
 
 function isReadable(child: ChildProcess): child is ReadableChild {
-  return Boolean(child.stdout && child.stderr);
+  return Boolean(child.stderr);
 }
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {

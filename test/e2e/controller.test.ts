@@ -168,9 +168,9 @@ describe("the controller's life", () => {
     writeFileSync(join(world.dir, `gate-${first.port}.once`), "");
     await commit({ [`${WEB}/etc/orphan.conf`]: "orphan\n" });
     await until(() => existsSync(held), 15_000, "a session to be held");
-    await controller.kill();
     const orphans = world.processes().filter(({ command }) => command.includes("rsync"));
     expect(orphans).not.toEqual([]);
+    await controller.kill();
     await world.repo.git(["update-ref", "refs/heads/main", start!]);
     controller = await world.start();
     await world.settled();

@@ -19,7 +19,7 @@ const NAME = "files";
 
 const MAIN = resolve(import.meta.dirname, "../../src/main.ts");
 
-export interface WorldOptions extends Pick<FleetOptions, "hosts" | "kind"> {
+export interface WorldOptions extends FleetOptions {
   readonly files: Changes;
   /** App that all hosts run at the start. */
   readonly app?: AppKey;

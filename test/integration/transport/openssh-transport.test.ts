@@ -12,6 +12,9 @@ const log = pino({ level: "silent" });
 
 afterAll(() => rmSync(socketDir, { recursive: true, force: true }));
 
+// As the program uses it; that programs can also be started by this process itself is for the unit tests.
+const launcher = new URL("../../../src/launcher-main.ts", import.meta.url);
+
 transportContract("OpenSshTransport", (options) => {
-  return new OpenSshTransport({ ...options, socketDir, sudo: false, clock: realClock, log });
+  return new OpenSshTransport({ ...options, socketDir, sudo: false, launcher, clock: realClock, log });
 });

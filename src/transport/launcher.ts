@@ -1,0 +1,103 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import type { ProcessOptions, ProcessResult } from "./process.ts";
+
+/** What the launcher process is told. */
+export type LauncherOrder =
+  | {
+      readonly kind: "run";
+      readonly id: number;
+      readonly command: string;
+      readonly args: readonly string[];
+      readonly options: Omit<ProcessOptions, "signal" | "clock">;
+    }
+  | { readonly kind: "abort"; readonly id: number };
+
+/** What it answers. An Error would lose its code on the way. */
+export interface LauncherAnswer {
+  readonly id: number;
+  readonly result: Omit<ProcessResult, "spawnError">;
+  readonly spawnError: { readonly message: string; readonly code: string | undefined } | undefined;
+}
+
+/**
+ * Starts programs from a small process of its own (`launcher-main.ts`), as `runProcess` does. A fork of
+ * the controller costs time and page faults in proportion to its memory and holds up its event loop;
+ * a fork of the launcher does not. And when the controller is killed, the launcher ends what it runs.
+ */
+export class Launcher implements AsyncDisposable {
+  readonly #entry: URL;
+  readonly #pending = new Map<number, (result: ProcessResult) => void>();
+  #child: ChildProcess | undefined;
+  #ids = 0;
+
+  constructor({ entry }: { entry: URL }) {
+    this.#entry = entry;
+  }
+
+  /** See `runProcess`. When the launcher itself dies, what it ran has failed with `EAGAIN`. */
+  run(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
+    const { signal } = options;
+    const { promise, resolve } = Promise.withResolvers<ProcessResult>();
+    if (signal.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
+    const child = (this.#child ??= this.#start());
+    const id = ++this.#ids;
+    const abort = () => tell(child, { kind: "abort", id });
+    signal.addEventListener("abort", abort, { once: true });
+    this.#pending.set(id, (result) => {
+      this.#pending.delete(id);
+      signal.removeEventListener("abort", abort);
+      resolve(result);
+    });
+    const { cwd, env, input, stdout, timeout, grace, drain } = options;
+    const sent = { cwd, env, timeout, ...defined({ input, stdout, grace, drain }) };
+    tell(child, { kind: "run", id, command, args, options: sent });
+    return promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this.#child;
+    if (!child?.connected) return;
+    const ended = once(child, "exit");
+    child.disconnect();
+    await ended;
+  }
+
+  #start(): ChildProcess {
+    const child = fork(this.#entry, { serialization: "advanced", execArgv: [] });
+    child.on("message", (answer: LauncherAnswer) => this.#pending.get(answer.id)?.(resultOf(answer)));
+    child.once("error", (error) => this.#lose(child, error.message));
+    child.once("exit", () => this.#lose(child, "the launcher process ended"));
+    return child;
+  }
+
+  #lose(child: ChildProcess, message: string): void {
+    if (this.#child !== child) return;
+    this.#child = undefined;
+    const spawnError = Object.assign(new Error(message), { code: "EAGAIN" });
+    for (const settle of this.#pending.values()) settle({ ...NOTHING, spawnError });
+  }
+}
+
+const NOTHING: ProcessResult = {
+  exitCode: null,
+  stdout: "",
+  stderr: "",
+  timedOut: false,
+  aborted: false,
+  spawnError: undefined,
+};
+
+function resultOf({ result, spawnError }: LauncherAnswer): ProcessResult {
+  if (!spawnError) return { ...result, spawnError: undefined };
+  return { ...result, spawnError: Object.assign(new Error(spawnError.message), { code: spawnError.code }) };
+}
+
+function defined<Fields extends object>(fields: Fields): { [Name in keyof Fields]: Exclude<Fields[Name], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** A launcher that has just died is noticed by its exit. */
+function tell(child: ChildProcess, order: LauncherOrder): void {
+  child.send(order, () => undefined);
+}

@@ -95,7 +95,7 @@ export async function handWrittenWay(around: Surroundings): Promise<Way> {
   };
 }
 
-/** Ansible's own module for this, with what makes it fast. Undefined where it is not installed. */
+/** Ansible's own module for this, with what makes it fast. Undefined where it is not installed or does not work. */
 export async function ansibleWay(around: Surroundings): Promise<Way | undefined> {
   if (spawnSync("ansible", ["--version"], { stdio: "ignore" }).status !== 0) return undefined;
   const { fleet, dir, files } = around;
@@ -118,9 +118,23 @@ control_path_dir=${sockets}
 `,
   );
   const root = fleet.hosts[0]!.root;
-  const module = ["-m", "ansible.posix.synchronize", "-a", `src=${files}/ dest=${root}/ archive=yes`];
-  const command = [...fleet.prefix, "ansible", "all", "-i", inventory, ...module];
-  const run = () => measured(command, sockets, { ANSIBLE_CONFIG: join(dir, "ansible.cfg"), HOME: dir });
+  const module = [
+    "-m",
+    "ansible.posix.synchronize",
+    "-a",
+    `src=${files}/ dest=${root}/ archive=yes use_ssh_args=yes ssh_connection_multiplexing=yes private_key=${fleet.identityFile}`,
+  ];
+  const command: readonly string[] = [...fleet.prefix, "ansible", "all", "-i", inventory, ...module];
+  const env = { ANSIBLE_CONFIG: join(dir, "ansible.cfg"), HOME: dir };
+  const probe = spawnSync(command[0]!, [...command.slice(1), "--limit", fleet.hosts[0]!.address], {
+    env: { ...process.env, ...env },
+    encoding: "utf8",
+  });
+  if (probe.status !== 0) {
+    process.stderr.write(`ansible is installed and left out, because it fails here: ${probe.stdout}${probe.stderr}\n`);
+    return undefined;
+  }
+  const run = () => measured(command, sockets, env);
   return { name: "(c) ansible synchronize, 16 forks", first: run, changed: run, nothing: run };
 }
 

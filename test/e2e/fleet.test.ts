@@ -79,9 +79,11 @@ describe.skipIf(namespaceUnavailable() !== undefined)("a hundred hosts, of which
     const labels = `repo="files",mod="nginx",env="prod",app="web"`;
     expect(await controller.metric(`fssync_app_hosts{${labels},state="Synced"}`)).toBe(HOSTS - 2);
     expect(await controller.metric(`fssync_inventory_hosts{repo="files"}`)).toBe(HOSTS);
+    const told = () => new Set(controller.logged("SyncFailed").map(({ host }) => host)).size;
+    await until(() => told() === 2, 10_000, "both failures to be told");
     const reasons = controller.logged("SyncFailed").map(({ host, reason }) => `${String(host)} ${String(reason)}`);
     expect(new Set(reasons).size).toBe(reasons.length);
-    expect(new Set(controller.logged("SyncFailed").map(({ host }) => host)).size).toBe(2);
+    expect(told()).toBe(2);
   });
 
   test("both have the newest commit soon after they are back", async () => {

@@ -203,6 +203,8 @@ describe("hosts follow Git", () => {
     expect((await world.at(first, "nginx/prod/api"))?.message).toContain("nobodyknowsme");
     expect(textOn(first, "etc/api.key")).toBeUndefined();
     expect(textOn(first, "etc/sibling.conf")).toBe("sibling\n");
+    // The log follows the store.
+    await until(() => controller.logged("InvalidOwner").length > 0, 10_000, "the failure to be told");
     expect(controller.logged("InvalidOwner")).toHaveLength(1);
 
     await world.repo.commit({ "nginx/prod/api/.gitattributes": null });
@@ -219,9 +221,11 @@ describe("hosts follow Git", () => {
     await world.repo.commit({ [`${WEB}/etc/two.conf`]: "2\n" });
     await world.settled(2);
     expect(textOn(late, "etc/one.conf")).toBeUndefined();
-    const failures = controller.logged("SyncFailed").filter(({ host }) => host === `${late.address}:${late.port}`);
-    expect(failures).toHaveLength(1);
-    expect(failures[0]).toMatchObject({ reason: "ConnectRefused", app: WEB });
+    const failures = () =>
+      controller.logged("SyncFailed").filter(({ host }) => host === `${late.address}:${late.port}`);
+    await until(() => failures().length > 0, 10_000, "the failure to be told");
+    expect(failures()).toHaveLength(1);
+    expect(failures()[0]).toMatchObject({ reason: "ConnectRefused", app: WEB });
 
     await late.up();
     await world.settled();

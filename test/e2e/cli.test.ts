@@ -366,7 +366,7 @@ describe("the command line", () => {
     expect(fileOn(first, "etc/b.conf")).toMatchObject({ text: "b1\n" });
     const wrong = await world.run("sync", "nginx/prod/nothere");
     expect(wrong.code).toBe(1);
-    expect(wrong.stderr).toContain("InvalidSpec: no app nginx/prod/nothere");
+    expect(wrong.stderr).toContain("UnknownName: no app nginx/prod/nothere");
     await controller.stop();
   });
 

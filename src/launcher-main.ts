@@ -25,5 +25,5 @@ async function run(order: Extract<LauncherOrder, { kind: "run" }>, signal: Abort
   const { spawnError, ...result } = await runProcess(command, args, { ...options, signal, clock: systemClock });
   running.delete(id);
   const failure = spawnError && { message: spawnError.message, code: spawnError.code };
-  if (process.connected) process.send!({ id, result, spawnError: failure } satisfies LauncherAnswer);
+  if (process.connected) process.send!({ id, result, spawnError: failure } satisfies LauncherAnswer, () => undefined);
 }

@@ -12,6 +12,8 @@ import { bareServer } from "./server.ts";
  */
 export async function startControlServer(desk: Desk, socket: string): Promise<FastifyInstance> {
   const server = bareServer();
+  // An answer may be silent for as long as its slowest host.
+  server.server.setTimeout(0);
   syncRoute(server, desk);
   planRoute(server, desk);
   // Left by a killed process; whoever holds the data dir's lock owns the socket.

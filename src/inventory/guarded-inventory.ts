@@ -46,13 +46,13 @@ export class GuardedInventory implements Inventory {
     const earlier = await this.#remembered(apps);
     this.#hold(round, earlier);
     await this.#settings.lastGood.remember(round.fresh);
-    return this.#answer(apps, (app) => round.fresh.get(app) ?? earlier.get(app) ?? [], round.problems);
+    return this.#answer(apps, (app) => round.fresh.get(app) ?? earlier.get(app), round.problems);
   }
 
   async lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null> {
     const remembered = await this.#remembered(apps);
     if (remembered.size === 0) return null;
-    return this.#answer(apps, (app) => remembered.get(app) ?? [], []);
+    return this.#answer(apps, (app) => remembered.get(app), []);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -111,15 +111,19 @@ export class GuardedInventory implements Inventory {
 
   #answer(
     apps: readonly AppId[],
-    entriesOf: (app: AppKey) => readonly HostEntry[],
+    entriesOf: (app: AppKey) => readonly HostEntry[] | undefined,
     problems: readonly InventoryProblem[],
   ): InventoryAnswer {
     const complete = new Map<AppKey, Host[]>();
-    for (const app of apps.map(appKey))
-      complete.set(
-        app,
-        entriesOf(app).map((entry) => completeHost(entry, this.#settings.defaults)),
-      );
+    for (const app of apps.map(appKey)) {
+      // An app that nobody ever answered for has unknown hosts, not none.
+      const entries = entriesOf(app);
+      if (entries)
+        complete.set(
+          app,
+          entries.map((entry) => completeHost(entry, this.#settings.defaults)),
+        );
+    }
     const united = uniteHosts(complete);
     return { hosts: united.hosts, problems: [...problems, ...united.problems] };
   }

@@ -103,6 +103,6 @@ function unknownKeyText(issue: z.core.$ZodRawIssue): string {
 }
 
 function nameOf(raw: unknown): string {
-  const address = (raw as { address?: unknown }).address;
+  const address = (raw as { address?: unknown } | null)?.address;
   return typeof address === "string" ? show(address) : show(raw);
 }

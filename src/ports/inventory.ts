@@ -16,7 +16,7 @@ export interface Inventory extends AsyncDisposable {
 }
 
 export interface InventoryAnswer {
-  /** Hosts of each app asked for, each host once, sorted by key. Only valid hosts. */
+  /** Hosts of each app asked for, each host once, sorted by key. Only valid hosts. An app that nobody ever answered for is left out. */
   readonly hosts: ReadonlyMap<AppKey, readonly Host[]>;
   readonly problems: readonly InventoryProblem[];
 }

@@ -9,7 +9,10 @@ import type { Readable } from "node:stream";
 let newest: WeakRef<ChildProcess> | undefined;
 
 subscribe("child_process", (message) => {
-  newest = new WeakRef((message as { process: ChildProcess }).process);
+  const { process: child } = message as { process: ChildProcess };
+  // Without file handles left it has no pipes, and its error comes later, when nobody listens.
+  child.on("error", () => undefined);
+  newest = new WeakRef(child);
 });
 
 /** Call it right after the spawn, in the same turn. */

@@ -26,6 +26,9 @@ export class ObjectReader implements AsyncDisposable {
 
   constructor(git: Git) {
     this.#child = git.start(["cat-file", "--batch"]);
+    // Node's types promise pipes that there are no file handles for.
+    if (!(this.#child.stdout as unknown))
+      throw Object.assign(new Error("git: no file handles left"), { code: "EMFILE" });
     this.#output = new ByteReader(this.#child.stdout);
     this.#child.stderr.on("data", (chunk: Buffer) => {
       if (this.#stderr.length < STDERR_MAX) this.#stderr += chunk.toString("utf8");

@@ -27,19 +27,25 @@ export interface LauncherAnswer {
  */
 export class Launcher implements AsyncDisposable {
   readonly #entry: URL;
+  readonly #lost: () => Promise<void>;
+  /** While what a dead launcher left is being ended. */
+  #clearing: Promise<void> | undefined;
   readonly #pending = new Map<number, (result: ProcessResult) => void>();
   #child: ChildProcess | undefined;
   #ids = 0;
 
-  constructor({ entry }: { entry: URL }) {
+  /** `lost` ends what a launcher that died has left running. */
+  constructor({ entry, lost }: { entry: URL; lost: () => Promise<void> }) {
     this.#entry = entry;
+    this.#lost = lost;
   }
 
   /** See `runProcess`. When the launcher itself dies, what it ran has failed with `EAGAIN`. */
-  run(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
+  async run(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
     const { signal } = options;
+    await this.#clearing;
     const { promise, resolve } = Promise.withResolvers<ProcessResult>();
-    if (signal.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
+    if (signal.aborted) return { ...NOTHING, aborted: true };
     const child = (this.#child ??= this.#start());
     const id = ++this.#ids;
     const abort = () => tell(child, { kind: "abort", id });
@@ -75,7 +81,10 @@ export class Launcher implements AsyncDisposable {
     if (this.#child !== child) return;
     this.#child = undefined;
     const spawnError = Object.assign(new Error(message), { code: "EAGAIN" });
-    for (const settle of this.#pending.values()) settle({ ...NOTHING, spawnError });
+    const pending = [...this.#pending.values()];
+    // Nobody may begin anew on a host where the old work still runs.
+    this.#clearing = this.#lost().catch(() => undefined);
+    void this.#clearing.then(() => pending.forEach((settle) => settle({ ...NOTHING, spawnError })));
   }
 }
 
@@ -99,5 +108,5 @@ function defined<Fields extends object>(fields: Fields): { [Name in keyof Fields
 
 /** A launcher that has just died is noticed by its exit. */
 function tell(child: ChildProcess, order: LauncherOrder): void {
-  child.send(order, () => undefined);
+  if (child.connected) child.send(order, () => undefined);
 }

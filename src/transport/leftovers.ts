@@ -1,4 +1,4 @@
-import { readdir, readlink, realpath } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 
 const GONE_WITHIN = 2000;
@@ -21,8 +21,18 @@ export async function endLeftovers(dir: string): Promise<void> {
 async function processesIn(folder: string): Promise<number[]> {
   const names = await readdir("/proc").catch(() => []);
   const pids = names.filter((name) => /^\d+$/.test(name)).map(Number);
-  const folders = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => undefined)));
-  return pids.filter((pid, index) => folders[index] === folder && pid !== process.pid);
+  const ours = await Promise.all(pids.map((pid) => isOurs(pid, folder)));
+  return pids.filter((_, index) => ours[index]);
+}
+
+/** By its program too: an operator's shell may stand in the folder. */
+async function isOurs(pid: number, folder: string): Promise<boolean> {
+  try {
+    if ((await readlink(`/proc/${pid}/cwd`)) !== folder) return false;
+    return ["rsync", "ssh"].includes((await readFile(`/proc/${pid}/comm`, "utf8")).trim());
+  } catch {
+    return false;
+  }
 }
 
 function kill(pid: number): void {

@@ -8,6 +8,7 @@ import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/tr
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
 import { HostRun, type Run } from "./host-run.ts";
 import { Launcher } from "./launcher.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { Masters } from "./masters.ts";
 import { PreparedLists } from "./prepared-lists.ts";
 import { runProcess } from "./process.ts";
@@ -60,7 +61,7 @@ export class OpenSshTransport implements Transport {
     this.#options = options;
     this.#files = new SshFiles({ dir, secret, hostKeys, connectTimeout, clock });
     this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
-    this.#launcher = options.launcher && new Launcher({ entry: options.launcher });
+    this.#launcher = options.launcher && new Launcher({ entry: options.launcher, lost: () => endLeftovers(dir) });
   }
 
   async prepare(change: HostChange): Promise<PreparedChange> {

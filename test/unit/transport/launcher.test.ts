@@ -9,7 +9,7 @@ import { realClock } from "../../support/fleet-clock.ts";
 import { until } from "../../support/fleet/processes.ts";
 
 const entry = new URL("../../../src/launcher-main.ts", import.meta.url);
-const launcher = new Launcher({ entry });
+const launcher = new Launcher({ entry, lost: () => Promise.resolve() });
 afterAll(() => launcher[Symbol.asyncDispose]());
 
 function sh(script: string, options: Partial<ProcessOptions> = {}) {
@@ -57,7 +57,7 @@ describe("a launcher", () => {
     const module = JSON.stringify(new URL("../../../src/transport/launcher.ts", import.meta.url).href);
     const code = `
       import { Launcher } from ${module};
-      const launcher = new Launcher({ entry: new URL(${JSON.stringify(entry.href)}) });
+      const launcher = new Launcher({ entry: new URL(${JSON.stringify(entry.href)}), lost: async () => {} });
       const { signal } = new AbortController();
       const options = { cwd: "/", env: { PATH: process.env.PATH }, timeout: 20_000, signal };
       setTimeout(() => process.exit(), 20_000);

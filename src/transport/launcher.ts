@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import type { ProcessOptions, ProcessResult } from "./process.ts";
+import { NOTHING, type ProcessOptions, type ProcessResult } from "./process.ts";
 
 /** What the launcher process is told. */
 export type LauncherOrder =
@@ -87,15 +87,6 @@ export class Launcher implements AsyncDisposable {
     void this.#clearing.then(() => pending.forEach((settle) => settle({ ...NOTHING, spawnError })));
   }
 }
-
-const NOTHING: ProcessResult = {
-  exitCode: null,
-  stdout: "",
-  stderr: "",
-  timedOut: false,
-  aborted: false,
-  spawnError: undefined,
-};
 
 function resultOf({ result, spawnError }: LauncherAnswer): ProcessResult {
   if (!spawnError) return { ...result, spawnError: undefined };

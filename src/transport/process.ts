@@ -94,7 +94,8 @@ export function runProcess(command: string, args: readonly string[], options: Pr
   });
 }
 
-const NOTHING: ProcessResult = {
+/** Of a program that never began. */
+export const NOTHING: ProcessResult = {
   exitCode: null,
   stdout: "",
   stderr: "",

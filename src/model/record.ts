@@ -19,6 +19,12 @@ export interface AppRecord {
    * sent, so that a partial transfer is never forgotten, whatever Git says by the next attempt. Oldest first.
    */
   readonly unfinished: readonly Revision[];
+  /**
+   * Revisions whose sync may have been begun, and may not: a store that notes attempts once for all
+   * hosts of an app cannot tell after a crash. They count as `unfinished` for what is sent; nothing is
+   * deleted on their account. Oldest first.
+   */
+  readonly suspected?: readonly Revision[];
   /** Since when the host lags behind Git for this app; null while it does not, or when nothing was written since. */
   readonly lagSince: number | null;
   /** The last attempt's failure; null after a success. */

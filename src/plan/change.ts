@@ -18,7 +18,8 @@ export interface Base {
  *
  * Without a base everything is sent; only what an unfinished sync may have put there can be deleted:
  * deletes are never guessed. After an unfinished sync a path may be as in the base or as in that sync,
- * so it is sent unless it is right in all of them. When the base's ownership cannot be told any more
+ * so it is sent unless it is right in all of them. A sync that may have been begun counts for that too,
+ * and for no delete. When the base's ownership cannot be told any more
  * (its digest, computed again, differs from the recorded one: the defaults of the configuration
  * changed since), its paths still hold, so everything is sent and the deletes stay exact.
  */
@@ -27,20 +28,27 @@ export function changeBetween(options: {
   readonly base: Base | null;
   /** The syncs begun since the base; null for one whose commit is lost. */
   readonly unfinished?: readonly (Base | null)[];
+  /** The syncs that may have been begun: they tell what to send, and nothing to delete. */
+  readonly suspected?: readonly (Base | null)[];
   readonly desired: DesiredApp;
   readonly full: boolean;
 }): Change {
-  const { recorded, base, unfinished = [], desired, full } = options;
-  const sendAll = full || !base || base.digest !== recorded || unfinished.includes(null);
-  const earlier = [base, ...unfinished].filter((version) => version !== null);
-  const versions = earlier.map(({ manifest }) => new Map(manifest.map((entry) => [entry.path, entry])));
+  const { recorded, base, unfinished = [], suspected = [], desired, full } = options;
+  const sendAll = full || !base || base.digest !== recorded || unfinished.includes(null) || suspected.includes(null);
+  const sent = [base, ...unfinished].filter((version) => version !== null).map(byPath);
+  const maybe = suspected.filter((version) => version !== null).map(byPath);
   const wanted = new Set(desired.manifest.map(({ path }) => path));
-  const paths = new Set(versions.flatMap((version) => [...version.keys()]));
+  const paths = new Set(sent.flatMap((version) => [...version.keys()]));
+  const versions = [...sent, ...maybe];
   return {
     send: sendAll ? desired.manifest : desired.manifest.filter((entry) => !versions.every(has(entry))),
     delete: [...paths].filter((path) => !wanted.has(path)),
     baseFiles: paths.size,
   };
+}
+
+function byPath({ manifest }: Base): ReadonlyMap<string, FileEntry> {
+  return new Map(manifest.map((entry) => [entry.path, entry]));
 }
 
 function has(entry: FileEntry): (version: ReadonlyMap<string, FileEntry>) => boolean {

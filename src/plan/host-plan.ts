@@ -14,6 +14,8 @@ export interface Lagging {
   readonly base: Base | null;
   /** The files of syncs that were begun and not finished; null for one whose commit is lost. */
   readonly unfinished: readonly (Base | null)[];
+  /** The files of syncs that may have been begun; see `AppRecord.suspected`. */
+  readonly suspected?: readonly (Base | null)[];
   /** Send everything, whatever the record says. */
   readonly full: boolean;
   /** Delete however much it is. */
@@ -62,11 +64,11 @@ export function planHost(apps: readonly DesiredApp[], lagging: readonly Lagging[
 }
 
 function planApp(one: Lagging, conflict: string | undefined, claims: Claims, options: PruneOptions): AppPlan {
-  const { desired, recorded, base, unfinished, full } = one;
+  const { desired, recorded, base, unfinished, suspected = [], full } = one;
   const from = recorded?.digest ?? null;
   if (desired.refused) return hold(desired, from, desired.refused);
   if (conflict !== undefined) return hold(desired, from, conflictRefusal(conflict));
-  const between = changeBetween({ recorded: from, base, unfinished, desired, full });
+  const between = changeBetween({ recorded: from, base, unfinished, suspected, desired, full });
   const change = { ...between, delete: options.prune ? claims.unclaimed(between.delete) : [] };
   const tooMany = one.allowPrune ? undefined : pruneRefusal(change, desired, options.maxDeletePercent);
   if (tooMany) return hold(desired, from, tooMany);
@@ -96,10 +98,10 @@ function pruneRefusal(change: Change, desired: DesiredApp, percent: number): Ref
   };
 }
 
-function explain({ desired, recorded, base, unfinished, full }: Lagging, change: Change): string {
+function explain({ desired, recorded, base, unfinished, suspected = [], full }: Lagging, change: Change): string {
   const files = `${change.send.length} of ${desired.manifest.length} files`;
   const deletes = change.delete.length > 0 ? ` and deletes ${change.delete.length}` : "";
-  if (unfinished.length > 0) return `an earlier sync did not finish: sends ${files}${deletes}`;
+  if (unfinished.length + suspected.length > 0) return `an earlier sync did not finish: sends ${files}${deletes}`;
   if (!recorded) return `new here: nothing was synced yet, sends all ${files}`;
   const from = shortRevision(recorded.revision);
   if (!base) return `its base ${from} is lost: sends all ${files}, deletes nothing`;

@@ -13,7 +13,7 @@ export interface DesiredDigest {
  * a sync was begun and not finished may have some files of it, so it lags too.
  */
 export function lags(record: AppRecord | undefined, desired: DesiredDigest): boolean {
-  return record?.digest !== desired.digest || record.unfinished.length > 0;
+  return record?.digest !== desired.digest || record.unfinished.length + (record.suspected?.length ?? 0) > 0;
 }
 
 /** Whether a look at the host can be of use: it lags, or shows a failure that may be over. */

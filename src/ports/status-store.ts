@@ -9,10 +9,18 @@ export interface StatusStore extends AsyncDisposable {
   /** Names of the repos that have anything stored. */
   repos(): Promise<string[]>;
   /**
-   * Applies one change as a whole; resolves when it is durable. Changes are applied in the order of
-   * the calls. When it rejects, nothing of the change was stored.
+   * Applies one change as a whole; resolves when it is durable, or when the store has taken it upon
+   * itself to write it as soon as its server answers again. Changes are applied in the order of the
+   * calls. When it rejects, nothing of the change was stored.
    */
   save(repo: string, change: StatusChange): Promise<void>;
+  /**
+   * Notes that the newest revision in `unfinished` of these apps is about to be sent to the host: called
+   * before the first byte, resolves when it is durable. `load` then gives the revision among the host's
+   * `unfinished`, or `suspected`, until a later record of the host is saved. Another host of the app may
+   * show it among its `suspected` too: a store may note it once for all.
+   */
+  begin(repo: string, host: HostRecord, apps: ReadonlySet<AppKey>): Promise<void>;
   /** Forgets a repo. */
   remove(repo: string): Promise<void>;
 }

@@ -38,8 +38,8 @@ export class Collector {
       commits.add(revisionCommit(revision));
     }
     for (const { records } of fleet.hosts.values()) {
-      for (const { revision, unfinished } of records.values()) {
-        for (const base of revision ? [revision, ...unfinished] : unfinished) commits.add(revisionCommit(base));
+      for (const { revision, unfinished, suspected = [] } of records.values()) {
+        for (const base of [revision ?? [], unfinished, suspected].flat()) commits.add(revisionCommit(base));
       }
     }
     await source.collect({ trees, commits });

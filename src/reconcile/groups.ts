@@ -126,12 +126,13 @@ function treesOf(apps: readonly AppPlan[]): Set<string> {
 /** The same for all hosts that need the same. */
 export function groupKey(apps: readonly DesiredApp[], lagging: readonly Lagging[]): string {
   const has = apps.map(({ key, digest, refused }) => `${key}@${digest} ${refused?.message ?? ""}`);
-  const lags = lagging.map(({ desired, recorded, base, unfinished, full, allowPrune }) =>
+  const lags = lagging.map(({ desired, recorded, base, unfinished, suspected = [], full, allowPrune }) =>
     [
       desired.key,
       recorded?.digest,
       base ? "" : "lost",
       ...unfinished.map((begun) => begun?.digest ?? "lost"),
+      ...suspected.map((maybe) => `maybe ${maybe?.digest ?? "lost"}`),
       full ? "full" : "",
       allowPrune ? "prune" : "",
     ].join(" "),

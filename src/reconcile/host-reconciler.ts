@@ -116,11 +116,14 @@ export class HostReconciler {
 
   /** Notes what is about to be sent, so that a partial transfer is known whatever ends this process. */
   async #begin(host: FleetHost, apps: readonly FleetApp[]): Promise<void> {
-    await this.#put(host.key, apps, (record, { revision }) =>
+    const { fleet, store, repo } = this.#options;
+    const changed = this.#change(host.key, apps, (record, { revision }) =>
       record.unfinished.at(-1) === revision
         ? record
         : { ...record, unfinished: [...record.unfinished, revision].slice(-MAX_UNFINISHED) },
     );
+    if (!changed) return;
+    await orUndo(changed, () => store.begin(repo, fleet.recordOf(host.key)!, changed.apps));
   }
 
   /** Stores a sync under way once it has taken a while, so that `status` shows a host that hangs. */
@@ -156,11 +159,12 @@ export class HostReconciler {
     if (desired.retired) {
       // It may have come back to Git meanwhile: then the host has nothing of it.
       const gone = this.#options.fleet.desired.get(desired.key)?.retired === true;
-      return gone ? null : { ...ended, digest: null, revision: null, syncedAt: null, unfinished: [], failure: null };
+      if (gone) return null;
+      return finished({ ...ended, digest: null, revision: null, syncedAt: null });
     }
-    if (!sent && ended.digest === desired.digest) return { ...ended, unfinished: [], failure: null };
+    if (!sent && ended.digest === desired.digest) return finished(ended);
     const { digest, revision } = desired;
-    return { ...ended, digest, revision, syncedAt: now, unfinished: [], failure: null };
+    return finished({ ...ended, digest, revision, syncedAt: now });
   }
 
   /** Changes the records of some apps of a host in memory and in the store, or in neither. */
@@ -170,6 +174,20 @@ export class HostReconciler {
     change: (record: AppRecord, app: FleetApp) => AppRecord | null,
   ): Promise<void> {
     const { fleet, store, repo } = this.#options;
+    const changed = this.#change(key, apps, change);
+    if (!changed) return;
+    await orUndo(changed, () => store.save(repo, { hosts: new Map([[key, fleet.recordOf(key)]]) }));
+    const retired = fleet.dropRetired();
+    if (retired.size > 0) await store.save(repo, { apps: retired });
+  }
+
+  /** Changes the records in memory; undefined when none of them changed. */
+  #change(
+    key: HostKey,
+    apps: readonly FleetApp[],
+    change: (record: AppRecord, app: FleetApp) => AppRecord | null,
+  ): Changed | undefined {
+    const { fleet } = this.#options;
     const records = new Map<AppKey, AppRecord | null>();
     for (const app of apps) {
       const record = fleet.hosts.get(key)?.records.get(app.key);
@@ -177,16 +195,22 @@ export class HostReconciler {
       const next = change(record, app);
       if (next !== record) records.set(app.key, next);
     }
-    if (records.size === 0) return;
-    const undo = fleet.put(key, records);
-    try {
-      await store.save(repo, { hosts: new Map([[key, fleet.recordOf(key)]]) });
-    } catch (error) {
-      undo();
-      throw error;
-    }
-    const retired = fleet.dropRetired();
-    if (retired.size > 0) await store.save(repo, { apps: retired });
+    return records.size === 0 ? undefined : { apps: new Set(records.keys()), undo: fleet.put(key, records) };
+  }
+}
+
+interface Changed {
+  readonly apps: ReadonlySet<AppKey>;
+  readonly undo: () => void;
+}
+
+/** What the store does not take, memory does not keep. */
+async function orUndo({ undo }: Changed, store: () => Promise<void>): Promise<void> {
+  try {
+    await store();
+  } catch (error) {
+    undo();
+    throw error;
   }
 }
 
@@ -204,6 +228,11 @@ interface Attempt {
 function named(app: AppKey, outcome: Outcome): FssyncError | null {
   const told = outcome.get(app);
   return told === undefined ? new FssyncError("Internal", `the transport says nothing about ${app}`) : told;
+}
+
+/** Nothing is left over of earlier attempts. */
+function finished({ digest, revision, syncedAt, lagSince, syncingSince }: AppRecord): AppRecord {
+  return { digest, revision, syncedAt, lagSince, syncingSince, unfinished: [], failure: null };
 }
 
 function failureAfter(before: Failure | null, error: NonNullable<AppOutcome["error"]>, at: number): Failure {

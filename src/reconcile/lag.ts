@@ -15,9 +15,14 @@ export async function lagOf(
   wish: AppWish | undefined,
 ): Promise<Lagging> {
   const at = (revision: Revision) => source.appAt(desired.key, revisionCommit(revision));
-  const { digest, revision, unfinished } = host.records.get(desired.key)!;
+  const { digest, revision, unfinished, suspected = [] } = host.records.get(desired.key)!;
   const recorded = digest && revision ? { digest, revision } : null;
-  const [base, begun] = await Promise.all([recorded && at(recorded.revision), Promise.all(unfinished.map(at))]);
-  const full = wish?.full === true || unfinished.length >= MAX_UNFINISHED;
-  return { desired, recorded, base, unfinished: begun, full, allowPrune: wish?.allowPrune === desired.digest };
+  const [base, begun, maybe] = await Promise.all([
+    recorded && at(recorded.revision),
+    Promise.all(unfinished.map(at)),
+    Promise.all(suspected.map(at)),
+  ]);
+  const full = wish?.full === true || unfinished.length + suspected.length >= MAX_UNFINISHED;
+  const allowPrune = wish?.allowPrune === desired.digest;
+  return { desired, recorded, base, unfinished: begun, suspected: maybe, full, allowPrune };
 }

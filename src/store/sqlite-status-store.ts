@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "pino";
 import { FssyncError } from "../model/errors.ts";
+import type { HostRecord } from "../model/record.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RepoStatus, StatusChange, StatusStore } from "../ports/status-store.ts";
 import { BatchWriter } from "./batch-writer.ts";
@@ -54,6 +55,10 @@ export class SqliteStatusStore implements StatusStore {
     const { statements, writer } = this.#opened();
     const rows = 1 + (change.apps?.size ?? 0) + (change.hosts?.size ?? 0);
     await writer.write(rows, statements.prepare(repo, change));
+  }
+
+  async begin(repo: string, host: HostRecord): Promise<void> {
+    await this.save(repo, { hosts: new Map([[host.key, host]]) });
   }
 
   async remove(repo: string): Promise<void> {

@@ -37,6 +37,10 @@ export class MemoryStatusStore implements StatusStore {
     this.#repos.set(repo, held);
   }
 
+  async begin(repo: string, host: HostRecord): Promise<void> {
+    await this.save(repo, { hosts: new Map([[host.key, host]]) });
+  }
+
   async remove(repo: string): Promise<void> {
     this.#repos.delete(repo);
   }

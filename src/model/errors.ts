@@ -158,6 +158,19 @@ export const REASONS = {
   ),
   StoreTooNew: local("The status store was written by a newer fssync.", "Use that fssync, or another --data-dir."),
   StoreCorrupt: local("The status store is damaged.", "It was set aside; every host is synced anew."),
+  // Kubernetes.
+  KubernetesUnavailable: local(
+    "The Kubernetes API server gave no usable answer.",
+    "Check that it runs and can be reached; syncs go on and are recorded when it is back.",
+  ),
+  KubernetesForbidden: local(
+    "The API server does not let fssync do that.",
+    "Add the rule that the message names to the Role of fssync's ServiceAccount; the chart has all of them.",
+  ),
+  CrdMissing: local(
+    "The cluster does not know ConfigRepo, ConfigApp or ConfigHost.",
+    "Install the CRDs: `helm upgrade --install`, or `kubectl apply -f charts/fssync/files/crds`.",
+  ),
 } as const satisfies Record<string, ReasonInfo>;
 
 export type Reason = keyof typeof REASONS;

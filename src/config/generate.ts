@@ -1,14 +1,47 @@
-/** Writes docs/fssync.schema.json from the schema; with --check exits 1 when the file says something else. */
-import { readFileSync, writeFileSync } from "node:fs";
+/**
+ * Writes what is made of the schemas: docs/fssync.schema.json for editors and the CRDs of the chart. With
+ * --check it writes nothing, names the files that are stale and exits 1 when there are any.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
+import { stringify } from "yaml";
+import { customResourceDefinitions } from "./crd.ts";
 import { configRepoJsonSchema } from "./json-schema.ts";
 
-const file = new URL("../../docs/fssync.schema.json", import.meta.url);
-const schema = configRepoJsonSchema();
+const ROOT = new URL("../../", import.meta.url);
+const COMMENT = "# Made by `npm run generate` from src/config; changes by hand are lost.\n";
 
-if (!process.argv.includes("--check")) {
-  writeFileSync(file, `${JSON.stringify(schema, null, 2)}\n`);
-} else if (!isDeepStrictEqual(JSON.parse(readFileSync(file, "utf8")), schema)) {
-  process.stderr.write("docs/fssync.schema.json is stale: run node src/config/generate.ts\n");
-  process.exitCode = 1;
+const files = new Map([["docs/fssync.schema.json", `${JSON.stringify(configRepoJsonSchema(), null, 2)}\n`]]);
+// 1.1, as Kubernetes and Helm read YAML: a plain `on` or `y` would be a boolean there.
+for (const [plural, definition] of customResourceDefinitions())
+  files.set(
+    `charts/fssync/files/crds/${plural}.yaml`,
+    COMMENT + stringify(definition, { version: "1.1", lineWidth: 0 }),
+  );
+
+if (process.argv.includes("--check")) {
+  const stale = [...files].filter(([path, content]) => !isSame(path, content)).map(([path]) => path);
+  for (const path of stale) process.stderr.write(`${path} is stale: npm run generate writes it\n`);
+  if (stale.length > 0) process.exitCode = 1;
+} else {
+  for (const [path, content] of files) {
+    mkdirSync(new URL(".", new URL(path, ROOT)), { recursive: true });
+    writeFileSync(new URL(path, ROOT), content);
+  }
+}
+
+/** JSON by what it says: the formatter lays it out in its own way. */
+function isSame(path: string, content: string): boolean {
+  const before = stored(path);
+  if (before === undefined || !path.endsWith(".json")) return before === content;
+  return isDeepStrictEqual(JSON.parse(before), JSON.parse(content));
+}
+
+function stored(path: string): string | undefined {
+  try {
+    return readFileSync(new URL(path, ROOT), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
 }

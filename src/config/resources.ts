@@ -50,16 +50,18 @@ const Problem = z
   })
   .describe("One thing that is wrong with Git or the inventory.");
 
-export const ConfigRepoStatus = z.strictObject({
-  ...common,
-  revision: revision.optional().describe("The commit that hosts follow now."),
-  problems: z.array(Problem).optional().describe("What is wrong with Git or the inventory now."),
-  apps: count.optional().describe("Apps in Git."),
-  hosts: count.optional().describe("Hosts in the inventory."),
-  synced: count.optional().describe("Hosts whose apps are all as in Git."),
-  failed: count.optional().describe("Hosts with an app that failed or is in conflict."),
-  unreachable: count.optional().describe("Hosts that cannot be reached."),
-});
+export const ConfigRepoStatus = z
+  .strictObject({
+    ...common,
+    revision: revision.optional().describe("The commit that hosts follow now."),
+    problems: z.array(Problem).optional().describe("What is wrong with Git or the inventory now."),
+    apps: count.optional().describe("Apps in Git."),
+    hosts: count.optional().describe("Hosts in the inventory."),
+    synced: count.optional().describe("Hosts whose apps are all as in Git."),
+    failed: count.optional().describe("Hosts with an app that failed or is in conflict."),
+    unreachable: count.optional().describe("Hosts that cannot be reached."),
+  })
+  .describe("How the fleet is; the controller writes it.");
 export type ConfigRepoStatus = z.output<typeof ConfigRepoStatus>;
 
 const HostCounts = z
@@ -95,41 +97,47 @@ const HistoryEntry = z
   .describe("One rollout.");
 export type HistoryEntry = z.output<typeof HistoryEntry>;
 
-export const ConfigAppSpec = z.strictObject({
-  repoRef: RepoRef,
-  mod: z.string().describe("First folder of the app."),
-  env: z.string().describe("Second folder of the app."),
-  app: z.string().describe("Third folder of the app."),
-  suspend,
-});
+export const ConfigAppSpec = z
+  .strictObject({
+    repoRef: RepoRef,
+    mod: z.string().describe("First folder of the app."),
+    env: z.string().describe("Second folder of the app."),
+    app: z.string().describe("Third folder of the app."),
+    suspend,
+  })
+  .describe("Which app it is, and whether it is at rest.");
 export type ConfigAppSpec = z.output<typeof ConfigAppSpec>;
 
-export const ConfigAppStatus = z.strictObject({
-  ...common,
-  revision: revision.optional().describe("The revision at which what hosts shall have was first seen."),
-  digest: digest.optional().describe("What hosts shall have."),
-  seenAt: time.optional().describe("When the digest was first seen."),
-  refused: z
-    .strictObject({ reason: z.string().describe("Why."), message: z.string().describe("Why, for people.") })
-    .optional()
-    .describe("Why nothing of the app is synced."),
-  state: state.optional().describe("The worst state of its hosts."),
-  hosts: HostCounts.optional(),
-  history: z.array(HistoryEntry).max(5).optional().describe("The last rollouts, newest first."),
-  attempts: z
-    .array(Attempt)
-    .optional()
-    .describe("What was about to be sent, noted before the first byte; for the controller itself."),
-});
+export const ConfigAppStatus = z
+  .strictObject({
+    ...common,
+    revision: revision.optional().describe("The revision at which what hosts shall have was first seen."),
+    digest: digest.optional().describe("What hosts shall have."),
+    seenAt: time.optional().describe("When the digest was first seen."),
+    refused: z
+      .strictObject({ reason: z.string().describe("Why."), message: z.string().describe("Why, for people.") })
+      .optional()
+      .describe("Why nothing of the app is synced."),
+    state: state.optional().describe("The worst state of its hosts."),
+    hosts: HostCounts.optional(),
+    history: z.array(HistoryEntry).max(5).optional().describe("The last rollouts, newest first."),
+    attempts: z
+      .array(Attempt)
+      .optional()
+      .describe("What was about to be sent, noted before the first byte; for the controller itself."),
+  })
+  .describe("How the app is on its hosts; the controller writes it.");
 export type ConfigAppStatus = z.output<typeof ConfigAppStatus>;
 
-export const ConfigHostSpec = z.strictObject({
-  repoRef: RepoRef,
-  address: z.string().describe("IP address or name."),
-  port: z.int().refine(isPort).meta({ minimum: 1, maximum: 65_535 }).describe("ssh port."),
-  root: z.string().prefault("/").describe("Folder that paths are laid under."),
-  suspend,
-});
+export const ConfigHostSpec = z
+  .strictObject({
+    repoRef: RepoRef,
+    address: z.string().describe("IP address or name."),
+    port: z.int().refine(isPort).meta({ minimum: 1, maximum: 65_535 }).describe("ssh port."),
+    root: z.string().prefault("/").describe("Folder that paths are laid under."),
+    suspend,
+  })
+  .describe("Which host it is, and whether it is at rest.");
 export type ConfigHostSpec = z.output<typeof ConfigHostSpec>;
 
 export const AppOnHost = z
@@ -152,21 +160,45 @@ export const AppOnHost = z
   .describe("One app on this host.");
 export type AppOnHost = z.output<typeof AppOnHost>;
 
-export const ConfigHostStatus = z.strictObject({
-  ...common,
-  state: state.optional().describe("The worst state of its apps."),
-  total: count.optional().describe("Apps that the inventory puts on this host."),
-  synced: count.optional().describe("Apps that are as in Git."),
-  lastSyncAt: time.optional().describe("When an app was synced the last time."),
-  root: z.string().optional().describe("Folder that the records hold for."),
-  apps: z.array(AppOnHost).optional().describe("Its apps."),
-});
+export const ConfigHostStatus = z
+  .strictObject({
+    ...common,
+    state: state.optional().describe("The worst state of its apps."),
+    total: count.optional().describe("Apps that the inventory puts on this host."),
+    synced: count.optional().describe("Apps that are as in Git."),
+    lastSyncAt: time.optional().describe("When an app was synced the last time."),
+    root: z.string().optional().describe("Folder that the records hold for."),
+    apps: z.array(AppOnHost).optional().describe("Its apps."),
+  })
+  .describe("How the host is: the record of what was synced to it. The controller writes it.");
 export type ConfigHostStatus = z.output<typeof ConfigHostStatus>;
 
 /** The three kinds of group fssync.dev/v1alpha1: names, schemas and columns, from which the CRDs are made. */
 export const RESOURCES = {
-  ConfigRepo: { plural: "configrepos", shortName: "crepo", spec: ConfigRepo.shape.spec, status: ConfigRepoStatus },
-  ConfigApp: { plural: "configapps", shortName: "capp", spec: ConfigAppSpec, status: ConfigAppStatus },
-  ConfigHost: { plural: "confighosts", shortName: "chost", spec: ConfigHostSpec, status: ConfigHostStatus },
+  ConfigRepo: {
+    plural: "configrepos",
+    shortName: "crepo",
+    description: "A Git repo whose files fssync keeps on hosts.",
+    spec: ConfigRepo.shape.spec,
+    status: ConfigRepoStatus,
+  },
+  ConfigApp: {
+    plural: "configapps",
+    shortName: "capp",
+    description:
+      "One app of a ConfigRepo on all its hosts. fssync makes and removes it; yours are spec.suspend and the " +
+      "annotation fssync.dev/requestedAt, whose every change syncs its hosts again in full.",
+    spec: ConfigAppSpec,
+    status: ConfigAppStatus,
+  },
+  ConfigHost: {
+    plural: "confighosts",
+    shortName: "chost",
+    description:
+      "One host of a ConfigRepo with all its apps. fssync makes and removes it; yours are spec.suspend and the " +
+      "annotation fssync.dev/requestedAt, whose every change syncs the host again in full.",
+    spec: ConfigHostSpec,
+    status: ConfigHostStatus,
+  },
 } as const;
 export type ResourceKind = keyof typeof RESOURCES;

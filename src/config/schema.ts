@@ -12,14 +12,23 @@ const ACCOUNT = "expected a user or group name, or a numeric id";
 
 const folderName = z
   .string({ error: "expected the name of a folder" })
+  // Neither `.` nor `..` nor a leading dash, without lookaheads: the API server's RE2 has none.
   // oxlint-disable-next-line no-control-regex
-  .regex(/^(?!\.{1,2}$)(?!-)[^/\u0000-\u001f\u007f]+$/, { error: "expected one folder name, without a slash" });
+  .regex(/^([^-./\x00-\x1f\x7f]|\.[^./\x00-\x1f\x7f]|\.\.[^/\x00-\x1f\x7f])[^/\x00-\x1f\x7f]*$/, {
+    error: "expected one folder name, without a slash",
+  });
 
 const part = (what: string) => folderName.describe(what);
 
 /** A number would do where YAML reads `owner: 0` as one; it becomes text, as owners are everywhere else. */
 const account = z
-  .union([z.string(), z.int()], { error: ACCOUNT })
+  .union(
+    [
+      z.string().meta({ pattern: "^([A-Za-z_][A-Za-z0-9_.-]{0,63}\\$?|[0-9]{1,10})$" }),
+      z.int().meta({ minimum: 0, maximum: 2 ** 32 - 2 }),
+    ],
+    { error: ACCOUNT },
+  )
   .transform(String)
   .refine((text) => isAccountName(text) || (/^\d{1,10}$/.test(text) && Number(text) < 2 ** 32 - 1), { error: ACCOUNT });
 
@@ -35,7 +44,8 @@ const port = z
 
 const login = z
   .string({ error: "expected a login name" })
-  .refine(isAccountName, { error: "expected a login name of letters, digits, dot, dash and underscore" });
+  .refine(isAccountName, { error: "expected a login name of letters, digits, dot, dash and underscore" })
+  .meta({ pattern: "^[A-Za-z_][A-Za-z0-9_.-]{0,63}\\$?$" });
 
 const SecretRef = z.strictObject({
   name: z
@@ -50,10 +60,12 @@ const Git = z.strictObject({
   url: z
     .string({ error: "expected a Git URL" })
     .refine((text) => gitUrlMistake(text) === undefined, { error: ({ input }) => gitUrlMistake(String(input))! })
+    .meta({ pattern: "^[^-\\x00-\\x20\\x7f][^\\x00-\\x20\\x7f]*$" })
     .describe("Where the repo is: https://host/path, ssh://user@host/path or user@host:path, without credentials."),
   branch: z
     .string({ error: "expected the name of a branch" })
     .refine(isBranchName, { error: "expected the name of a branch, as git check-ref-format allows it" })
+    .meta({ pattern: "^[^-\\x00-\\x20\\x7f~^:?*[\\\\][^\\x00-\\x20\\x7f~^:?*[\\\\]*$" })
     .prefault("main")
     .describe("The branch that hosts follow."),
   interval: duration({ min: SECOND, max: DAY })
@@ -121,9 +133,12 @@ const StaticGroup = z.strictObject({
   env: part("Env of the app as the CMDB would call it; envAliases apply.").optional(),
   app: part("Name of the app."),
   hosts: z
-    .array(z.union([z.string(), StaticHost], { error: "expected an address or a host object" }), {
-      error: "expected a list of addresses",
-    })
+    .array(
+      z
+        .union([z.string(), StaticHost], { error: "expected an address or a host object" })
+        .describe("An address, or {address, port, user, root} of which only address must be there."),
+      { error: "expected a list of addresses" },
+    )
     .describe("Addresses (`10.0.0.1`, `web-1:2222`, `[::1]:22`) or host objects."),
 });
 

@@ -5,6 +5,7 @@ import { systemClock } from "./clock/system-clock.ts";
 import type { ConfigRepo } from "./config/schema.ts";
 import { SecretsFolder } from "./config/secrets-folder.ts";
 import { createInventory } from "./inventory/create-inventory.ts";
+import type { Events } from "./ports/events.ts";
 import type { GitSource } from "./ports/git-source.ts";
 import type { Inventory } from "./ports/inventory.ts";
 import type { Secrets } from "./ports/secrets.ts";
@@ -34,6 +35,8 @@ export interface Assembly extends AsyncDisposable {
   readonly controller: Controller;
   readonly metrics: Metrics;
   readonly controlSocket: string;
+  /** Removes from the store the repos that are not configured any more. Returns their names; their hosts keep their files. */
+  forgetOthers(): Promise<string[]>;
 }
 
 /**
@@ -46,28 +49,93 @@ export async function assemble(
   { log, version, retry }: { log: Logger; version: string; retry: boolean },
 ): Promise<Assembly> {
   await using made = new AsyncDisposableStack();
-  const dataDir = resolve(places.dataDir);
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  made.use(await lockDataDir(dataDir));
-  const runDir = runtimeDir(dataDir);
-  await prepareRuntimeDir(runDir);
   const clock = systemClock;
+  const { dataDir, runDir } = made.use(await openDataDir(places.dataDir));
+  const secrets = new SecretsFolder({ folder: resolve(places.secretsDir) });
   const store = made.use(new SqliteStatusStore({ file: join(dataDir, "state.db"), clock, log }));
   await store.open();
   const metrics = new Metrics({ clock, version });
+  metrics.leader(true);
   const repos = configs.map((config) => {
-    const repoLog = log.child({ repo: config.metadata.name });
-    const parts = assembleRepo(config, { ...places, dataDir, runDir, log: repoLog, made });
-    return assembleController(config, parts, { store, metrics, log: repoLog, retry });
+    const name = config.metadata.name;
+    const common = { ...places, name, dataDir, runDir, secrets, log: log.child({ repo: name }) };
+    return made.use(assembleRepo(config, { ...common, store, metrics, retry })).controller;
   });
-  const controller = made.use(new Controller({ repos, store, clock }));
+  const controller = made.use(new Controller({ repos, clock }));
   const stack = made.move();
   return {
     controller,
     metrics,
-    controlSocket: join(runDir, "control.sock"),
+    controlSocket: join(runDir, CONTROL_SOCKET),
+    forgetOthers: () => forgetOthers(store, new Set(repos.map(({ repo }) => repo))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+export const CONTROL_SOCKET = "control.sock";
+
+/** The data dir, made and locked, and the folder for sockets that belongs to it. Throws DataDirInUse. */
+export async function openDataDir(dir: string): Promise<{ dataDir: string; runDir: string } & AsyncDisposable> {
+  const dataDir = resolve(dir);
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await using made = new AsyncDisposableStack();
+  made.use(await lockDataDir(dataDir));
+  const runDir = runtimeDir(dataDir);
+  await prepareRuntimeDir(runDir);
+  const stack = made.move();
+  return { dataDir, runDir, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function forgetOthers(store: StatusStore, configured: ReadonlySet<string>): Promise<string[]> {
+  const gone = (await store.repos()).filter((name) => !configured.has(name));
+  await Promise.all(gone.map((name) => store.remove(name)));
+  return gone;
+}
+
+/** What one repo is made with. */
+export interface RepoSurroundings {
+  /** Name of the repo in log, metrics and store; a folder below the data dir is called after it. */
+  readonly name: string;
+  /** The file that the document was read from; what it names relatively lies beside it. */
+  readonly file: string;
+  readonly dataDir: string;
+  readonly runDir: string;
+  readonly allowFileUrls: boolean;
+  readonly secrets: Secrets;
+  readonly store: StatusStore;
+  readonly metrics: Metrics;
+  readonly events?: Events;
+  readonly log: Logger;
+  readonly retry: boolean;
+}
+
+export interface AssembledRepo extends AsyncDisposable {
+  readonly controller: RepoController;
+  readonly transport: Transport;
+}
+
+/** One repo with all its parts. Disposing ends the syncs under way first. */
+export function assembleRepo(config: ConfigRepo, around: RepoSurroundings): AssembledRepo {
+  const made = new AsyncDisposableStack();
+  const parts = assembleParts(config, around, made);
+  const telemetry = made.use(around.metrics.forRepo(around.name));
+  const { concurrency, timeout, prune, maxDeletePercent } = config.spec.sync;
+  const controller = made.use(
+    new RepoController({
+      ...around,
+      ...parts,
+      repo: around.name,
+      gitInterval: config.spec.git.interval,
+      inventoryInterval: config.spec.inventory.interval,
+      concurrency,
+      hostTimeout: timeout,
+      prune: { prune, maxDeletePercent },
+      suspend: config.spec.suspend,
+      telemetry,
+      clock: systemClock,
+    }),
+  );
+  return { controller, transport: parts.transport, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
 interface Parts {
@@ -76,17 +144,12 @@ interface Parts {
   readonly transport: Transport;
 }
 
-function assembleRepo(
-  config: ConfigRepo,
-  places: Places & { runDir: string; log: Logger; made: AsyncDisposableStack },
-): Parts {
-  const { metadata, spec } = config;
-  const { made, log } = places;
-  const dir = join(places.dataDir, "repos", metadata.name);
-  const secrets = new SecretsFolder({ folder: resolve(places.secretsDir) });
-  const source = made.use(assembleSource(config, { ...places, dir }));
+function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: AsyncDisposableStack): Parts {
+  const { log, secrets } = around;
+  const dir = join(around.dataDir, "repos", around.name.replace("/", "."));
+  const source = made.use(assembleSource(spec, { ...around, dir }));
   const inventory = made.use(
-    createInventory(withFileBeside(spec.inventory, places.file), {
+    createInventory(withFileBeside(spec.inventory, around.file), {
       dir,
       secrets,
       clock: systemClock,
@@ -98,7 +161,7 @@ function assembleRepo(
   const transport = made.use(
     new OpenSshTransport({
       dir: join(dir, "ssh"),
-      socketDir: join(places.runDir, shortName(metadata.name)),
+      socketDir: join(around.runDir, shortName(around.name)),
       secret: reader(secrets, secretRef),
       hostKeys,
       sudo,
@@ -113,8 +176,8 @@ function assembleRepo(
 
 /** The Git source alone: all that `validate` needs. */
 export function assembleSource(
-  { spec }: ConfigRepo,
-  places: Pick<Places, "secretsDir" | "allowFileUrls"> & { dir: string; log: Logger },
+  spec: ConfigRepo["spec"],
+  around: Pick<RepoSurroundings, "secrets" | "allowFileUrls" | "log"> & { dir: string },
 ): GitMirrorSource {
   const { url, branch, timeout, secretRef } = spec.git;
   const { owner, group } = spec.sync;
@@ -122,35 +185,14 @@ export function assembleSource(
     url,
     branch,
     timeout,
-    allowFileUrls: places.allowFileUrls,
-    dir: places.dir,
+    allowFileUrls: around.allowFileUrls,
+    dir: around.dir,
     common: spec.layout.common,
     owner,
     group,
-    secret: reader(new SecretsFolder({ folder: resolve(places.secretsDir) }), secretRef),
+    secret: reader(around.secrets, secretRef),
     clock: systemClock,
-    log: places.log,
-  });
-}
-
-function assembleController(
-  { metadata, spec }: ConfigRepo,
-  parts: Parts,
-  common: { store: StatusStore; metrics: Metrics; log: Logger; retry: boolean },
-): RepoController {
-  const { concurrency, timeout, prune, maxDeletePercent } = spec.sync;
-  return new RepoController({
-    ...parts,
-    ...common,
-    repo: metadata.name,
-    gitInterval: spec.git.interval,
-    inventoryInterval: spec.inventory.interval,
-    concurrency,
-    hostTimeout: timeout,
-    prune: { prune, maxDeletePercent },
-    suspend: spec.suspend,
-    telemetry: common.metrics.forRepo(metadata.name),
-    clock: systemClock,
+    log: around.log,
   });
 }
 

@@ -22,25 +22,19 @@ process.exitCode = await runProgram(process.argv, version, {
       import("./config/load.ts"),
     ]);
     const configs = await loadConfigRepos(globals.file, globals);
-    const { controller, metrics, controlSocket, ...assembly } = await assemble(configs, globals, {
-      log,
-      version,
-      retry,
-    });
-    return {
-      controller,
-      controlSocket,
-      exposeMetrics: () => metrics.expose(),
-      [Symbol.asyncDispose]: () => assembly[Symbol.asyncDispose](),
-    };
+    const { metrics, ...assembly } = await assemble(configs, globals, { log, version, retry });
+    return { ...assembly, exposeMetrics: () => metrics.expose() };
   },
   async statusReader({ dataDir }, log) {
     const { SqliteStatusReader } = await import("./store/sqlite-status-reader.ts");
     return new SqliteStatusReader({ file: join(dataDir, "state.db"), log });
   },
-  async source(config, globals, dir, log) {
-    const { assembleSource } = await import("./assembly.ts");
-    return assembleSource(config, { ...globals, dir, log });
+  async source({ spec }, { allowFileUrls, secretsDir }, dir, log) {
+    const [{ assembleSource }, { SecretsFolder }] = await Promise.all([
+      import("./assembly.ts"),
+      import("./config/secrets-folder.ts"),
+    ]);
+    return assembleSource(spec, { allowFileUrls, secrets: new SecretsFolder({ folder: secretsDir }), dir, log });
   },
   controlSocket: ({ dataDir }) => join(runtimeDir(resolve(dataDir)), "control.sock"),
 });

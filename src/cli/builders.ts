@@ -22,6 +22,8 @@ export type StatusReader = Pick<StatusStore, "load" | "repos"> & AsyncDisposable
 export interface Program extends AsyncDisposable {
   readonly controller: Controller;
   readonly controlSocket: string;
+  /** See `Assembly`. */
+  forgetOthers(): Promise<string[]>;
   /** Prometheus' text format. */
   readonly exposeMetrics: () => Promise<string>;
 }

@@ -3,7 +3,7 @@ import { appId, type AppKey } from "../model/app.ts";
 import { STATES } from "../model/state.ts";
 import type { Revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { FleetObservation, RepoTelemetry } from "../ports/telemetry.ts";
+import type { FleetObservation, RepoTelemetry, SuspendedObject } from "../ports/telemetry.ts";
 import { QueueInstruments } from "./queue-instruments.ts";
 
 const SYNC_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -60,9 +60,10 @@ export class Metrics {
   readonly #hosts = this.#gauge("fssync_inventory_hosts", "Hosts in the inventory.", ["repo"]);
   readonly #suspended = this.#gauge("fssync_suspended", "1 while work is suspended.", ["repo", "kind", "name"]);
 
+  readonly #leader = this.#gauge("fssync_leader", "1 while this process is the one that syncs.", []);
+
   constructor({ clock, version }: { clock: Clock; version: string }) {
     this.#clock = clock;
-    this.#gauge("fssync_leader", "1 while this process is the one that syncs.", []).set(1);
     this.#gauge("fssync_build_info", "Always 1; the version of fssync.", ["version"]).set({ version }, 1);
   }
 
@@ -73,7 +74,12 @@ export class Metrics {
     return await this.registry.metrics();
   }
 
-  /** Counters of the repo start at zero. Dispose it to remove what has no end of its own. */
+  /** Whether this process is the one that syncs. */
+  leader(leads: boolean): void {
+    this.#leader.set(leads ? 1 : 0);
+  }
+
+  /** Counters of the repo start at zero. Disposing it removes every series of the repo. */
   forRepo(repo: string): RepoTelemetry {
     for (const result of ["success", "failed", "unreachable"]) this.#syncs.inc({ repo, result }, 0);
     for (const result of ["success", "failure"]) {
@@ -82,8 +88,9 @@ export class Metrics {
     }
     this.#syncDuration.zero({ repo });
     this.#propagation.zero({ repo });
+    const queue = this.#queues.forQueue(repo);
     return {
-      queue: this.#queues.forQueue(repo),
+      queue,
       fetched: (result, at) => {
         this.#fetches.inc({ repo, result });
         if (result === "success") this.#fetched.set({ repo }, at / 1000);
@@ -97,14 +104,43 @@ export class Metrics {
         this.#syncDuration.observe({ repo }, seconds);
       },
       propagated: (seconds) => this.#propagation.observe({ repo }, seconds),
-      observe: (fleet) => void this.#fleets.set(repo, { fleet, revisions: new Map(), lagging: new Map() }),
-      [Symbol.dispose]: () => void this.#fleets.delete(repo),
+      observe: (fleet) =>
+        void this.#fleets.set(repo, { fleet, revisions: new Map(), lagging: new Map(), suspended: [] }),
+      [Symbol.dispose]: () => {
+        queue[Symbol.dispose]();
+        this.#remove(repo);
+      },
     };
   }
 
-  #refresh(repo: string, { fleet, revisions, lagging }: RepoFleet): void {
+  #remove(repo: string): void {
+    for (const app of this.#fleets.get(repo)?.revisions.keys() ?? []) this.#removeApp(repo, app);
+    for (const { kind, name } of this.#fleets.get(repo)?.suspended ?? []) this.#suspended.remove({ repo, kind, name });
+    this.#fleets.delete(repo);
+    for (const result of ["success", "failed", "unreachable"]) this.#syncs.remove({ repo, result });
+    for (const result of ["success", "failure"]) {
+      this.#fetches.remove({ repo, result });
+      this.#refreshes.remove({ repo, result });
+    }
+    for (const each of [this.#syncDuration, this.#propagation, this.#fetched, this.#refreshed, this.#hosts]) {
+      each.remove({ repo });
+    }
+  }
+
+  #removeApp(repo: string, app: AppKey): void {
+    const { revisions, lagging } = this.#fleets.get(repo)!;
+    const labels = { repo, ...appId(app) };
+    const revision = revisions.get(app);
+    if (revision !== undefined) this.#appInfo.remove({ ...labels, revision });
+    revisions.delete(app);
+    lagging.delete(app);
+    this.#lag.remove(labels);
+    for (const state of STATES) this.#appHosts.remove({ ...labels, state });
+  }
+
+  #refresh(repo: string, { fleet, revisions, lagging, suspended }: RepoFleet): void {
     this.#hosts.set({ repo }, fleet.hosts);
-    this.#suspended.set({ repo, kind: "ConfigRepo", name: repo }, fleet.suspended ? 1 : 0);
+    this.#refreshSuspended(repo, fleet, suspended);
     for (const { app, current } of fleet.takeChanged()) {
       const labels = { repo, ...appId(app) };
       const before = revisions.get(app);
@@ -115,16 +151,19 @@ export class Metrics {
         this.#appInfo.set({ ...labels, revision: current.revision }, 1);
         for (const state of STATES) this.#appHosts.set({ ...labels, state }, current.hosts[state]);
       } else {
-        revisions.delete(app);
-        lagging.delete(app);
-        this.#lag.remove(labels);
-        for (const state of STATES) this.#appHosts.remove({ ...labels, state });
+        this.#removeApp(repo, app);
       }
     }
     const now = this.#clock.now();
     for (const [app, since] of lagging) {
       this.#lag.set({ repo, ...appId(app) }, since === null ? 0 : Math.max(0, now - since) / 1000);
     }
+  }
+
+  #refreshSuspended(repo: string, fleet: FleetObservation, shown: SuspendedObject[]): void {
+    for (const { kind, name } of shown) this.#suspended.remove({ repo, kind, name });
+    shown.splice(0, shown.length, ...fleet.suspended());
+    for (const { kind, name, suspended } of shown) this.#suspended.set({ repo, kind, name }, suspended ? 1 : 0);
   }
 
   #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[]): Gauge<Label> {
@@ -141,4 +180,6 @@ interface RepoFleet {
   /** The revision whose `fssync_app_info` series stands. */
   readonly revisions: Map<AppKey, Revision>;
   readonly lagging: Map<AppKey, number | null>;
+  /** The objects whose `fssync_suspended` series stand. */
+  readonly suspended: SuspendedObject[];
 }

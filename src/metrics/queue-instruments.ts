@@ -44,7 +44,8 @@ export class QueueInstruments {
     });
   }
 
-  forQueue(name: string): QueueMetrics {
+  /** Disposing it removes the queue's series. */
+  forQueue(name: string): QueueMetrics & Disposable {
     this.#depth.set({ name }, 0);
     this.#adds.inc({ name }, 0);
     this.#retries.inc({ name }, 0);
@@ -57,6 +58,11 @@ export class QueueInstruments {
       queued: (seconds) => this.#queueDuration.observe({ name }, seconds),
       worked: (seconds) => this.#workDuration.observe({ name }, seconds),
       unfinished: (seconds) => void this.#unfinished.set(name, seconds),
+      [Symbol.dispose]: () => {
+        this.#unfinished.delete(name);
+        for (const counted of [this.#depth, this.#adds, this.#retries, this.#unfinishedWork]) counted.remove({ name });
+        for (const timed of [this.#queueDuration, this.#workDuration]) timed.remove({ name });
+      },
     };
   }
 

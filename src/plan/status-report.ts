@@ -61,7 +61,7 @@ export interface AppOnHostReport {
 }
 
 export interface ReportOptions {
-  readonly suspended?: boolean;
+  readonly suspended?: (app: AppKey, host: HostKey) => boolean;
   /** Only these; all when absent. */
   readonly apps?: ReadonlySet<AppKey> | undefined;
   readonly hosts?: ReadonlySet<HostKey> | undefined;
@@ -80,7 +80,7 @@ const COUNTED_AS = {
 } as const satisfies Record<State, keyof AppReport["hosts"]>;
 
 export function reportRepo(name: string, status: RepoStatus, options: ReportOptions = {}): RepoReport {
-  const { suspended = false } = options;
+  const { suspended = () => false } = options;
   const states = new Map<AppKey, State[]>();
   const hosts: HostReport[] = [];
   for (const host of status.hosts.values()) {
@@ -89,7 +89,7 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
     for (const [app, record] of host.apps) {
       const desired = status.apps.get(app);
       if (!desired || (options.apps && !options.apps.has(app))) continue;
-      const state = stateOf(record, desired, suspended);
+      const state = stateOf(record, desired, suspended(app, host.key));
       apps.push(reportAppOnHost(app, state, record, desired));
       const known = states.get(app);
       if (known) known.push(state);

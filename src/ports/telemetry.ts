@@ -18,9 +18,16 @@ export type SyncResult = "success" | "failed" | "unreachable";
 
 export interface FleetObservation {
   readonly hosts: number;
-  readonly suspended: boolean;
+  /** The repo always; apps and hosts only while they are suspended. */
+  suspended(): readonly SuspendedObject[];
   /** The apps that moved since the last call; the first call gives all. Costs nothing for the others. */
   takeChanged(): Iterable<AppObservation>;
+}
+
+export interface SuspendedObject {
+  readonly kind: "ConfigRepo" | "ConfigApp" | "ConfigHost";
+  readonly name: string;
+  readonly suspended: boolean;
 }
 
 export interface AppObservation {

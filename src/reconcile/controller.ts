@@ -1,9 +1,8 @@
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
-import { reportRepo, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
+import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
-import type { StatusStore } from "../ports/status-store.ts";
 import type { RepoController } from "./repo-controller.ts";
 import type { Wish } from "./requests.ts";
 import { select, type Named } from "./selection.ts";
@@ -31,28 +30,27 @@ export interface Desk {
   plan(named: Named, signal: AbortSignal): Promise<PlanReport>;
 }
 
-/** All repos of one process. */
+/** All repos of one process. They may come and go while it runs. */
 export class Controller implements Desk, AsyncDisposable {
-  readonly #repos: readonly RepoController[];
-  readonly #store: StatusStore;
+  readonly #repos: Set<RepoController>;
   readonly #clock: Clock;
 
-  constructor(options: { repos: readonly RepoController[]; store: StatusStore; clock: Clock }) {
-    this.#repos = options.repos;
-    this.#store = options.store;
+  constructor(options: { repos: readonly RepoController[]; clock: Clock }) {
+    this.#repos = new Set(options.repos);
     this.#clock = options.clock;
   }
 
-  async load(): Promise<void> {
-    await Promise.all(this.#repos.map((repo) => repo.load()));
+  /** Takes a repo in that its owner loads, starts and ends. */
+  add(repo: RepoController): void {
+    this.#repos.add(repo);
   }
 
-  /** Removes from the store the repos that are not configured any more. Returns their names; their hosts keep their files. */
-  async forgetOthers(): Promise<string[]> {
-    const configured = new Set(this.#repos.map(({ repo }) => repo));
-    const gone = (await this.#store.repos()).filter((name) => !configured.has(name));
-    await Promise.all(gone.map((name) => this.#store.remove(name)));
-    return gone;
+  remove(repo: RepoController): void {
+    this.#repos.delete(repo);
+  }
+
+  async load(): Promise<void> {
+    await Promise.all([...this.#repos].map((repo) => repo.load()));
   }
 
   /** The controller's life: polls and syncs until the signal aborts. */
@@ -67,7 +65,7 @@ export class Controller implements Desk, AsyncDisposable {
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
     await this.#refresh(signal);
-    const operations = select(this.#repos, request).map(({ repo, selection }) => ({
+    const operations = select([...this.#repos], request).map(({ repo, selection }) => ({
       repo,
       selection,
       operation: repo.request(selection, request),
@@ -80,14 +78,14 @@ export class Controller implements Desk, AsyncDisposable {
     }
     await Promise.race([Promise.all(operations.map(({ operation }) => operation.finished)), aborted(signal)]);
     const reports = operations.map(({ repo, selection, operation }) =>
-      this.#report(repo, { ...selection, hosts: operation.hosts }),
+      report(repo, { ...selection, hosts: operation.hosts }),
     );
-    return { attempted, report: { repos: await Promise.all(reports) }, problems: this.#problems() };
+    return { attempted, report: { repos: reports }, problems: this.#problems() };
   }
 
   async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {
     await this.#refresh(signal);
-    const repos = select(this.#repos, named).map(async ({ repo, selection }) => ({
+    const repos = select([...this.#repos], named).map(async ({ repo, selection }) => ({
       name: repo.repo,
       revision: repo.fleet.revision,
       hosts: (await repo.plan(selection)).map(({ host, plan }) => reportHostPlan(host.host, plan)),
@@ -98,7 +96,7 @@ export class Controller implements Desk, AsyncDisposable {
   /** Lets the syncs under way finish; ends them after `deadline` milliseconds. Returns whether all finished. */
   async drain(deadline: number): Promise<boolean> {
     const ended = new AbortController();
-    const drained = Promise.all(this.#repos.map((repo) => repo.drain())).then(() => true);
+    const drained = Promise.all([...this.#repos].map((repo) => repo.drain())).then(() => true);
     const late = sleep(this.#clock, deadline, ended.signal).then(() => false);
     const inTime = await Promise.race([drained, late]);
     ended.abort();
@@ -112,20 +110,21 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#repos.map((repo) => repo[Symbol.asyncDispose]()));
+    await Promise.all([...this.#repos].map((repo) => repo[Symbol.asyncDispose]()));
   }
 
   async #refresh(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#repos.filter(({ suspended }) => !suspended).map((repo) => repo.refresh(signal)));
-  }
-
-  async #report(repo: RepoController, options: ReportOptions) {
-    return reportRepo(repo.repo, await this.#store.load(repo.repo), { ...options, suspended: repo.suspended });
+    const active = [...this.#repos].filter(({ suspension }) => !suspension.now.repo);
+    await Promise.all(active.map((repo) => repo.refresh(signal)));
   }
 
   #problems() {
-    return this.#repos.flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+    return [...this.#repos].flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
   }
+}
+
+function report({ repo, status, suspension }: RepoController, options: ReportOptions): RepoReport {
+  return reportRepo(repo, status, { ...options, suspended: (app, host) => suspension.holds(app, host) });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

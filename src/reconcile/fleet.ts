@@ -1,7 +1,7 @@
 import { appId, type AppKey } from "../model/app.ts";
 import type { Host, HostKey } from "../model/host.ts";
 import type { DesiredApp } from "../model/manifest.ts";
-import type { AppRecord, DesiredRecord, HostRecord } from "../model/record.ts";
+import type { AppRecord, DesiredRecord, HostRecord, Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
 import type { HostView } from "../plan/lagging.ts";
 import { lags } from "../plan/state.ts";
@@ -60,7 +60,7 @@ export class Fleet {
   /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
   readonly #storedApps: Map<AppKey, DesiredRecord>;
   readonly #storedHosts = new Map<HostKey, HostRecord & { readonly apps: Map<AppKey, AppRecord> }>();
-  #changed = new Set<AppKey>();
+  readonly #watches: Set<AppKey>[] = [];
 
   constructor(stored: RepoStatus, clock: Clock) {
     this.#clock = clock;
@@ -88,11 +88,31 @@ export class Fleet {
     return this.#members.get(app) ?? new Set();
   }
 
-  /** The apps whose hosts or records moved since the last call. */
-  takeChanged(): ReadonlySet<AppKey> {
-    const changed = this.#changed;
-    this.#changed = new Set();
-    return changed;
+  /** Gives, at each call, the apps whose hosts or records moved since the call before, or since `watch`. */
+  watch(): () => ReadonlySet<AppKey> {
+    const changed = new Set(this.#desired.keys());
+    this.#watches.push(changed);
+    return () => {
+      const taken = new Set(changed);
+      changed.clear();
+      return taken;
+    };
+  }
+
+  /** The apps count as moved: what people have suspended changes how they look. */
+  touch(apps: Iterable<AppKey>): void {
+    for (const app of apps) this.#moved(app);
+  }
+
+  /** All of it as the store shall have it. */
+  status(problems: readonly Problem[]): RepoStatus {
+    const hosts = [...new Set([...this.#hosts.keys(), ...this.#storedHosts.keys()])];
+    const desired = [...this.#desired.values()].map((app) => [app.key, desiredRecord(app)] as const);
+    return {
+      repo: { revision: this.#revision, problems },
+      apps: new Map([...this.#storedApps, ...desired]),
+      hosts: new Map(hosts.map((key) => [key, this.recordOf(key)!])),
+    };
   }
 
   /** Takes the apps of a commit in. */
@@ -185,7 +205,7 @@ export class Fleet {
     const next = new Map(this.#desired);
     for (const { key } of done) {
       next.delete(key);
-      this.#changed.add(key);
+      this.#moved(key);
     }
     this.#desired = next;
     return new Map(done.map(({ key }) => [key, null]));
@@ -225,7 +245,7 @@ export class Fleet {
     const stored = this.#takeStored(host.key, app, host.root);
     const record = records.get(app) ?? stored ?? NEVER_SYNCED;
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
-    this.#changed.add(app);
+    this.#moved(app);
     if (before && before.host.root !== host.root) this.#forgetAll(records);
     this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
     return stored && !before?.records.has(app) ? "restored" : "changed";
@@ -235,7 +255,7 @@ export class Fleet {
   #forgetAll(records: Map<AppKey, AppRecord>): void {
     for (const app of records.keys()) {
       records.set(app, this.#withLag(app, NEVER_SYNCED));
-      this.#changed.add(app);
+      this.#moved(app);
     }
   }
 
@@ -246,7 +266,7 @@ export class Fleet {
   }
 
   #leave(app: AppKey, key: HostKey): void {
-    this.#changed.add(app);
+    this.#moved(app);
     this.#membersOf(app).delete(key);
     if (this.#membersOf(app).size === 0) this.#members.delete(app);
     this.#takeStored(key, app);
@@ -261,7 +281,7 @@ export class Fleet {
   #setRecord(key: HostKey, app: AppKey, record: AppRecord): void {
     const before = this.#hosts.get(key)!;
     const records = new Map(before.records).set(app, record);
-    this.#changed.add(app);
+    this.#moved(app);
     const apps = before.records.has(app) ? before.apps : [...records.keys()].sort();
     this.#hosts.set(key, { ...before, apps, records });
   }
@@ -276,7 +296,7 @@ export class Fleet {
   }
 
   #noteLag(app: AppKey): void {
-    this.#changed.add(app);
+    this.#moved(app);
     for (const key of this.hostsOf(app)) {
       const record = this.#hosts.get(key)?.records.get(app);
       if (!record) continue;
@@ -291,6 +311,10 @@ export class Fleet {
     const lagging = desired !== undefined && lags(record, desired);
     if (lagging === (record.lagSince !== null)) return record;
     return { ...record, lagSince: lagging ? this.#clock.now() : null };
+  }
+
+  #moved(app: AppKey): void {
+    for (const watch of this.#watches) watch.add(app);
   }
 
   #membersOf(app: AppKey): Set<HostKey> {

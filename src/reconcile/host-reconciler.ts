@@ -14,12 +14,14 @@ import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
 import type { AppWish } from "./requests.ts";
+import type { Suspension } from "./suspension.ts";
 
 export interface HostReconcilerOptions {
   readonly repo: string;
   readonly fleet: Fleet;
   readonly groups: Groups;
   readonly collector: Collector;
+  readonly suspension: Suspension;
   readonly source: GitSource;
   readonly transport: Transport;
   readonly store: StatusStore;
@@ -55,7 +57,7 @@ export class HostReconciler {
 
   /**
    * The outcome of every app that was looked at; empty when there was nothing to do. With `onlyWishes`
-   * apps that nobody asked for are left as they are. Rejects when the
+   * apps that nobody asked for are left as they are, as are those that are suspended. Rejects when the
    * store or the mirror refused a write; then the host counts as not synced.
    */
   async reconcile(
@@ -67,8 +69,9 @@ export class HostReconciler {
     const host = fleet.hosts.get(key);
     if (!host) return [];
     const apps = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
+    const { suspension } = this.#options;
     const wanted = apps
-      .filter(({ key: app }) => !onlyWishes || wishes.has(app))
+      .filter(({ key: app }) => wishes.has(app) || !(onlyWishes || suspension.holds(app, key)))
       .filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
     if (wanted.length === 0) return [];
     using _ = this.#options.collector.hold(apps);

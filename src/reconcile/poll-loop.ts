@@ -7,6 +7,8 @@ export interface PollLoopOptions {
   readonly maxInterval: number;
   /** One poll. It returns whether it succeeded; it does not reject. */
   readonly poll: (signal: AbortSignal) => Promise<boolean>;
+  /** While it says true the loop lets its turns pass. */
+  readonly paused?: () => boolean;
 }
 
 /** Polls at a jittered interval, at once when triggered, slower after failures. */
@@ -41,7 +43,7 @@ export class PollLoop {
     const { clock, interval, maxInterval } = this.#options;
     while (!signal.aborted) {
       this.#triggered = false;
-      await this.poll(signal);
+      if (!this.#options.paused?.()) await this.poll(signal);
       const delay = Math.min(interval * 2 ** Math.min(this.#failures, 16), Math.max(maxInterval, interval));
       await this.#pause(jittered(clock, delay), signal);
     }

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { asFssyncError, REASONS, type Reason } from "../model/errors.ts";
+import { REASONS } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
@@ -8,23 +8,26 @@ import { needsReconcile } from "../plan/state.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { Inventory, InventoryAnswer } from "../ports/inventory.ts";
-import type { StatusStore } from "../ports/status-store.ts";
+import type { Events } from "../ports/events.ts";
+import type { Inventory } from "../ports/inventory.ts";
+import type { RepoStatus, StatusStore } from "../ports/status-store.ts";
 import type { RepoTelemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import { Collector } from "./collector.ts";
-import { Fleet } from "./fleet.ts";
+import { Fleet, type FleetHost } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
 import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
+import { Polls } from "./polls.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
-import { StatusSaver } from "./status-saver.ts";
 import { Requests, type Operation, type AppWish, type Selection, type Wish } from "./requests.ts";
+import { StatusSaver } from "./status-saver.ts";
+import { Suspension, type AskedOf, type Suspended } from "./suspension.ts";
 
 export interface RepoControllerOptions {
   readonly repo: string;
@@ -34,6 +37,7 @@ export interface RepoControllerOptions {
   /** Wall clock for one host, milliseconds. */
   readonly hostTimeout: number;
   readonly prune: PruneOptions;
+  /** Whether it begins suspended; see `suspend`. */
   readonly suspend: boolean;
   /** Whether failed hosts are tried again; a single pass does not. */
   readonly retry: boolean;
@@ -42,6 +46,7 @@ export interface RepoControllerOptions {
   readonly transport: Transport;
   readonly store: StatusStore;
   readonly telemetry: RepoTelemetry;
+  readonly events?: Events;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -71,8 +76,8 @@ export class RepoController implements AsyncDisposable {
   readonly #requests = new Requests();
   readonly #problems: Problems;
   readonly #report: Report;
-  readonly #gitLoop: PollLoop;
-  readonly #inventoryLoop: PollLoop;
+  readonly #polls: Polls;
+  readonly #suspension: Suspension;
   /** Ends the syncs under way. */
   readonly #kill = new AbortController();
   #fleet!: Fleet;
@@ -80,7 +85,6 @@ export class RepoController implements AsyncDisposable {
   #saver!: StatusSaver;
   #collector!: Collector;
   #running: Promise<unknown>[] = [];
-  #commit: string | null = null;
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
   #onRequestOnly = false;
 
@@ -97,8 +101,16 @@ export class RepoController implements AsyncDisposable {
       isSlow: (key) => this.#wasUnreachable(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
     });
-    this.#gitLoop = this.#pollLoop(options.gitInterval, (signal) => this.#refreshGit(signal));
-    this.#inventoryLoop = this.#pollLoop(options.inventoryInterval, (signal) => this.#refreshInventory(signal));
+    this.#suspension = new Suspension(options.suspend);
+    this.#polls = new Polls({
+      ...options,
+      maxInterval: BACKOFF.max,
+      problems: this.#problems,
+      report: this.#report,
+      paused: () => this.#suspension.now.repo,
+      onApps: (apps) => this.#enqueueForCommit(apps),
+      onHosts: (hosts) => hosts.forEach((key) => this.#enqueue(key)),
+    });
   }
 
   get repo(): string {
@@ -109,8 +121,18 @@ export class RepoController implements AsyncDisposable {
     return this.#fleet;
   }
 
-  get suspended(): boolean {
-    return this.#options.suspend;
+  get suspension(): Suspension {
+    return this.#suspension;
+  }
+
+  /** Whether Git and the inventory have said anything yet, in this run or in one before. */
+  get known(): boolean {
+    return this.#polls.known;
+  }
+
+  /** Everything known, as the store shall have it. */
+  get status(): RepoStatus {
+    return this.#fleet.status(this.#problems.all);
   }
 
   get problems(): readonly Problem[] {
@@ -119,26 +141,37 @@ export class RepoController implements AsyncDisposable {
 
   /** Reads what earlier runs left: status, the mirror's newest commit, the last good inventory. Asks nobody. */
   async load(): Promise<void> {
-    const { store, repo, clock, telemetry, suspend, source, inventory } = this.#options;
-    this.#fleet = new Fleet(await store.load(repo), clock);
-    const fleet = this.#fleet;
-    const { log, hostTimeout: timeout } = this.#options;
+    const { store, repo, clock, telemetry, source, log, hostTimeout: timeout } = this.#options;
+    const fleet = (this.#fleet = new Fleet(await store.load(repo), clock));
+    const [groups, suspension] = [this.#groups, this.#suspension];
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
-    const [groups, collector] = [this.#groups, new Collector({ source, fleet, groups: this.#groups })];
-    this.#collector = collector;
-    this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, collector, timeout });
-    telemetry.observe(observeFleet(fleet, suspend));
-    const commit = await source.head();
-    if (commit === null || !(await this.#attempt("git", () => this.#takeCommit(commit)))) return;
-    const answer = await inventory.lastGood([...fleet.desired.values()]);
-    if (answer) await this.#takeAnswer(answer);
+    const collector = (this.#collector = new Collector({ source, fleet, groups }));
+    this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, collector, suspension, timeout });
+    telemetry.observe(observeFleet(repo, fleet, suspension));
+    await this.#polls.load({ fleet, saver: this.#saver, collector });
   }
 
-  /** Starts workers and, unless suspended, the loops that poll; returns at once. */
+  /** Starts workers and the loops that poll; returns at once. */
   start(signal: AbortSignal): void {
     this.#startWorkers();
-    if (this.#options.suspend) return;
-    this.#running.push(this.#gitLoop.run(signal), this.#pollInventory(signal), this.#sweep(signal));
+    this.#running.push(this.#polls.run(signal), this.#sweep(signal));
+  }
+
+  /** Says where people have stopped work. What is under way goes on to its end; what may go on again does so at once. */
+  suspend(next: Suspended): void {
+    const before = this.#suspension.now;
+    this.#suspension.set(next);
+    const moved = this.#suspensionMoved(before, next);
+    if (moved.size === 0) return;
+    this.#fleet.touch(moved);
+    if (before.repo && !next.repo) this.#polls.trigger();
+    this.#enqueueLagging();
+  }
+
+  /** Looks at everything anew at once, hosts that failed included: something that they depend on was changed. */
+  lookAgain(): void {
+    if (!this.#suspension.now.repo) this.#polls.trigger();
+    for (const key of this.#lagging()) this.#queue.add(key);
   }
 
   /** For one pass, before `load`: starts workers that touch what is asked for and nothing else. */
@@ -151,51 +184,20 @@ export class RepoController implements AsyncDisposable {
     for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#work());
   }
 
-  #refreshGit(signal: AbortSignal): Promise<boolean> {
-    return this.#attempt("git", async () => {
-      const { source, telemetry, clock } = this.#options;
-      try {
-        const commit = await source.poll(signal);
-        if (commit !== this.#commit) await this.#takeCommit(commit);
-        telemetry.fetched("success", clock.now());
-      } catch (error) {
-        if (!signal.aborted) telemetry.fetched("failure", clock.now());
-        throw error;
-      }
-      await this.#collector.collect();
-    });
-  }
-
-  #refreshInventory(signal: AbortSignal): Promise<boolean> {
-    return this.#attempt("inventory", async () => {
-      const { inventory, telemetry, clock } = this.#options;
-      const apps = [...this.#fleet.desired.values()];
-      if (apps.length === 0) return;
-      const answer = await inventory.refresh(apps, signal);
-      if (signal.aborted) return;
-      await this.#takeAnswer(answer);
-      const failed = answer.problems.some(({ reason }) => reason !== "InvalidHost");
-      telemetry.inventoryRefreshed(failed ? "failure" : "success", clock.now());
-      return answer.problems;
-    });
-  }
-
   /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */
-  async refresh(signal: AbortSignal): Promise<void> {
-    await this.#gitLoop.poll(signal);
-    await this.#inventoryLoop.poll(signal);
+  refresh(signal: AbortSignal): Promise<void> {
+    return this.#polls.refresh(signal);
   }
 
   /**
    * Asks for the selected hosts to be looked at now, out of turn: those that lag, or all of them in
-   * full. The operation ends when each was attempted once.
+   * full. The operation ends when each was attempted once. What is suspended is left alone, but for
+   * what `askedOf` lets through.
    */
-  request(selection: Selection, wish: Wish): Operation {
+  request(selection: Selection, wish: Wish, askedOf?: AskedOf): Operation {
     const wishes = new Map<HostKey, Map<AppKey, AppWish>>();
-    if (this.#options.suspend) return this.#requests.open(wishes);
-    for (const host of this.#fleet.hosts.values()) {
-      if (selection.hosts && !selection.hosts.has(host.key)) continue;
-      const apps = host.apps.filter((app) => this.#isMeant(app, host.key, selection, wish));
+    for (const host of this.#hostsOf(selection)) {
+      const apps = host.apps.filter((app) => this.#isMeant(app, host.key, selection, wish, askedOf));
       if (apps.length > 0) wishes.set(host.key, new Map(apps.map((app) => [app, this.#wishFor(app, wish)])));
     }
     const operation = this.#requests.open(wishes);
@@ -225,91 +227,52 @@ export class RepoController implements AsyncDisposable {
     await this.#groups[Symbol.asyncDispose]();
   }
 
-  #pollLoop(interval: number, poll: (signal: AbortSignal) => Promise<boolean>): PollLoop {
-    return new PollLoop({ clock: this.#options.clock, interval, maxInterval: BACKOFF.max, poll });
-  }
-
-  /** Runs one poll; turns what it throws into the repo's problems. */
-  async #attempt(
-    about: "git" | "inventory",
-    poll: () => Promise<void | readonly { reason: Reason; message: string }[]>,
-  ): Promise<boolean> {
-    let found: readonly { reason: Reason; message: string }[];
-    try {
-      const result = await poll();
-      found = Array.isArray(result) ? result : [];
-    } catch (thrown) {
-      const error = asFssyncError(thrown);
-      if (error.reason === "Interrupted") return false;
-      if (error.reason === "Internal") this.#options.log.error({ err: thrown }, "poll failed");
-      found = [error];
+  *#hostsOf({ apps, hosts }: Selection): Iterable<FleetHost> {
+    const named = hosts ?? (apps && new Set([...apps].flatMap((app) => [...this.#fleet.hostsOf(app)])));
+    for (const key of named ?? this.#fleet.hosts.keys()) {
+      const host = this.#fleet.hosts.get(key);
+      if (host) yield host;
     }
-    const { fresh, changed } = this.#problems.set(about, found);
-    this.#report.problems(about, fresh, changed && found.length === 0);
-    await this.#saver.save({ repo: changed });
-    return found.every(({ reason }) => reason === "InvalidHost");
-  }
-
-  async #takeCommit(commit: string): Promise<void> {
-    const discovery = await this.#options.source.discover(commit);
-    const before = this.#fleet.revision;
-    const { changed, toStore } = this.#fleet.setDesired(discovery);
-    this.#commit = commit;
-    this.#collector.mark();
-    if (before !== discovery.revision) this.#report.newRevision(discovery, changed.size);
-    await this.#saver.save({ repo: true, apps: toStore.keys() });
-    // Each host once: one that is added again after a worker took it would be worked on twice.
-    for (const key of new Set([...changed].flatMap((app) => [...this.#fleet.hostsOf(app)])))
-      this.#enqueueForCommit(key);
-    if ([...changed].some((app) => this.#lacksHosts(app))) this.#inventoryLoop.trigger();
-  }
-
-  async #takeAnswer({ hosts }: InventoryAnswer): Promise<void> {
-    const { added, removed, touched, toStore } = this.#fleet.setHosts(hosts);
-    if (touched.size === 0) return;
-    this.#collector.mark();
-    this.#report.hosts(added, removed);
-    await this.#saver.save({ apps: this.#fleet.dropRetired().keys(), hosts: toStore.keys() });
-    for (const key of touched) this.#enqueue(key);
-  }
-
-  /** Whether the inventory has not named any host of the app; what only the store names does not count. */
-  #lacksHosts(app: AppKey): boolean {
-    const { desired, hosts } = this.#fleet;
-    return (
-      desired.has(app) &&
-      !this.#fleet
-        .hostsOf(app)
-        .values()
-        .some((key) => hosts.get(key)?.records.has(app))
-    );
   }
 
   /** A host that was down keeps waiting for its turn; one that failed is tried with the new commit at once. */
-  #enqueueForCommit(key: HostKey): void {
-    if (this.#queue.isWaiting(key) && this.#wasUnreachable(key)) return;
-    this.#enqueue(key);
+  #enqueueForCommit(apps: ReadonlySet<AppKey>): void {
+    // Each host once: one that is added again after a worker took it would be worked on twice.
+    for (const key of new Set([...apps].flatMap((app) => [...this.#fleet.hostsOf(app)]))) {
+      if (!this.#queue.isWaiting(key) || !this.#wasUnreachable(key)) this.#enqueue(key);
+    }
   }
 
   #enqueue(key: HostKey): void {
     const host = this.#fleet.hosts.get(key);
     if (this.#onRequestOnly) return;
-    if (host && !this.#options.suspend && hasWork(host, this.#fleet.desired)) this.#queue.add(key);
+    if (host && !this.#suspension.now.repo && hasWork(host, this.#fleet.desired)) this.#queue.add(key);
   }
 
   #enqueueLagging(): void {
-    for (const key of laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired)) {
-      if (!this.#queue.isWaiting(key)) this.#queue.add(key);
-    }
+    for (const key of this.#lagging()) if (!this.#queue.isWaiting(key)) this.#queue.add(key);
+  }
+
+  #lagging(): HostKey[] {
+    if (this.#suspension.now.repo) return [];
+    return laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired);
+  }
+
+  /** The apps that look otherwise now. */
+  #suspensionMoved(before: Suspended, next: Suspended): ReadonlySet<AppKey> {
+    if (before.repo !== next.repo) return new Set(this.#fleet.desired.keys());
+    const hosts = before.hosts.symmetricDifference(next.hosts);
+    const onHosts = [...hosts].flatMap((key) => this.#fleet.hosts.get(key)?.apps ?? []);
+    return before.apps.symmetricDifference(next.apps).union(new Set(onHosts));
   }
 
   #wishFor(app: AppKey, { full, allowPrune }: Wish): AppWish {
     return { full, allowPrune: allowPrune ? this.#fleet.desired.get(app)!.digest : null };
   }
 
-  #isMeant(app: AppKey, key: HostKey, { apps }: Selection, { full }: Wish): boolean {
+  #isMeant(app: AppKey, key: HostKey, { apps }: Selection, { full }: Wish, askedOf: AskedOf | undefined): boolean {
     const desired = this.#fleet.desired.get(app);
-    if (!desired || (apps && !apps.has(app))) return false;
+    if (!desired || (apps && !apps.has(app)) || this.#suspension.holdsRequest(app, key, askedOf)) return false;
     return full || needsReconcile(this.#fleet.hosts.get(key)?.records.get(app), desired);
   }
 
@@ -330,6 +293,7 @@ export class RepoController implements AsyncDisposable {
     const request = this.#requests.take(key);
     const started = clock.monotonic();
     let again: boolean;
+    /** Of what was asked for, what did not come about. */
     let failed: ReadonlySet<AppKey> | undefined;
     try {
       const outcomes = await this.#reconciler.reconcile(key, request.wishes, {
@@ -337,9 +301,12 @@ export class RepoController implements AsyncDisposable {
         signal: this.#kill.signal,
       });
       this.#report.outcomes(key, outcomes, (clock.monotonic() - started) / 1000);
-      again = outcomes.some(mayHelpToRetry);
+      // By itself nothing goes on where people have stopped work.
+      const held = ({ desired }: AppOutcome) => this.#suspension.holds(desired.key, key);
+      again = outcomes.some((outcome) => mayHelpToRetry(outcome) && !held(outcome));
       if (outcomes.some(({ error }) => error === null)) this.#collector.mark();
-      failed = new Set(outcomes.filter(({ error }) => error).map(({ desired }) => desired.key));
+      const unfulfilled = outcomes.filter((outcome) => outcome.error && !held(outcome));
+      failed = new Set(unfulfilled.map(({ desired }) => desired.key));
     } catch (err) {
       this.#report.notRecorded(key, err);
       again = true;
@@ -353,17 +320,13 @@ export class RepoController implements AsyncDisposable {
     request.attempted();
   }
 
-  async #pollInventory(signal: AbortSignal): Promise<void> {
-    using _ = this.#options.inventory.watch?.(() => this.#inventoryLoop.trigger());
-    await this.#inventoryLoop.run(signal);
-  }
-
   async #sweep(signal: AbortSignal): Promise<void> {
     const poll = () => {
       this.#enqueueLagging();
       return Promise.resolve(true);
     };
-    await this.#pollLoop(SWEEP_INTERVAL, poll).run(signal);
+    const { clock } = this.#options;
+    await new PollLoop({ clock, interval: SWEEP_INTERVAL, maxInterval: SWEEP_INTERVAL, poll }).run(signal);
   }
 }
 

@@ -20,7 +20,7 @@ export async function runCommand(context: Context): Promise<number> {
   stack.defer(() => server.close());
   const address = await listen(server, context.listen);
 
-  const forgotten = await controller.forgetOthers();
+  const forgotten = await program.forgetOthers();
   if (forgotten.length > 0) log.info({ repos: forgotten }, "repos forgotten that are not configured any more");
   await controller.load();
   controller.start(signal);

@@ -14,7 +14,7 @@ export async function statusCommand(context: Context, apps: string[]): Promise<n
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
   const repos = await Promise.all(
     (await store.repos()).map(async (name) =>
-      reportRepo(name, await store.load(name), { apps: wanted, suspended: suspended.has(name) }),
+      reportRepo(name, await store.load(name), { apps: wanted, suspended: () => suspended.has(name) }),
     ),
   );
   const report: StatusReport = { repos };

@@ -6,6 +6,7 @@ import type { AppRecord, DesiredRecord, HostRecord } from "../../../src/model/re
 import { STATES } from "../../../src/model/state.ts";
 import { desiredRecord, Fleet } from "../../../src/reconcile/fleet.ts";
 import { observeFleet } from "../../../src/reconcile/observation.ts";
+import { Suspension } from "../../../src/reconcile/suspension.ts";
 import { makeApp, makeFailure, makeHost, makeRecord, revisionOf, type Files } from "../../support/factories.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
@@ -181,12 +182,13 @@ describe("which hosts there are", () => {
     commit(...apps);
     fleet.setHosts(answer({ [WEB]: [h1], [API]: [h1] }));
     for (const app of apps) put(h1, app.key, makeRecord(app));
-    fleet.takeChanged();
+    const takeChanged = fleet.watch();
+    takeChanged();
     clock.advance(5000);
     const moved = { ...h1, root: "/srv" };
     fleet.setHosts(answer({ [WEB]: [moved], [API]: [moved] }));
     for (const app of apps) expect(recordOf(h1, app.key)).toEqual(makeRecord(null, { lagSince: clock.now() }));
-    expect([...fleet.takeChanged()].sort()).toEqual([API, WEB]);
+    expect([...takeChanged()].sort()).toEqual([API, WEB]);
   });
 
   test("an answer about an app that Git does not hold (any more) is passed over", () => {
@@ -386,7 +388,6 @@ describe("putting records", () => {
     const apps = [web({ a: "1" }), api({ b: "1" })] as const;
     all.commit(...apps);
     all.fleet.setHosts(answer({ [WEB]: [h1], [API]: [h1] }));
-    all.fleet.takeChanged();
     return { ...all, apps };
   }
 
@@ -447,7 +448,7 @@ describe("putting records", () => {
 describe("what moved since the last look", () => {
   test("all at first, then only the apps whose hosts or records moved, and those that are gone", () => {
     const { fleet, commit, put } = setUp();
-    const observed = observeFleet(fleet, false);
+    const observed = observeFleet("files", fleet, new Suspension(false));
     const app = web({ a: "1" });
     commit(app, api({ b: "1" }));
     fleet.setHosts(answer({ [WEB]: [h1, h2], [API]: [h3] }));
@@ -471,7 +472,7 @@ describe("what moved since the last look", () => {
     fleet.setHosts(answer({ [WEB]: [h1] }));
     clock.advance(1000);
     fleet.setHosts(answer({ [WEB]: [h1, h2] }));
-    const [app] = [...observeFleet(fleet, true).takeChanged()];
+    const [app] = [...observeFleet("files", fleet, new Suspension(true)).takeChanged()];
     expect(app!.current).toMatchObject({ lagSince: began, hosts: { Suspended: 2 } });
   });
 });

@@ -1,0 +1,43 @@
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
+
+/** Where people have stopped work. */
+export interface Suspended {
+  readonly repo: boolean;
+  readonly apps: ReadonlySet<AppKey>;
+  readonly hosts: ReadonlySet<HostKey>;
+}
+
+/**
+ * The object that a forced resync was asked for. It goes on although that object, or one above it, is
+ * suspended: whoever asks for it means it. What is suspended below stays alone.
+ */
+export type AskedOf = "repo" | "app" | "host";
+
+export class Suspension {
+  #now: Suspended;
+
+  constructor(repo: boolean) {
+    this.#now = { repo, apps: new Set(), hosts: new Set() };
+  }
+
+  get now(): Suspended {
+    return this.#now;
+  }
+
+  set(next: Suspended): void {
+    this.#now = next;
+  }
+
+  holds(app: AppKey, host: HostKey): boolean {
+    const { repo, apps, hosts } = this.#now;
+    return repo || apps.has(app) || hosts.has(host);
+  }
+
+  /** Whether it keeps a request from this app on this host. */
+  holdsRequest(app: AppKey, host: HostKey, askedOf: AskedOf | undefined): boolean {
+    const { apps, hosts } = this.#now;
+    if (askedOf === undefined) return this.holds(app, host);
+    return (askedOf !== "app" && apps.has(app)) || (askedOf !== "host" && hosts.has(host));
+  }
+}

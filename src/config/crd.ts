@@ -4,11 +4,11 @@ import { type StructuralSchema, structuralSchema } from "./structural-schema.ts"
 
 /**
  * The CustomResourceDefinitions, made of the schemas that parse the file. They hold on Kubernetes 1.20 and
- * on later ones, therefore no CEL rules: kubectl refuses to apply x-kubernetes-validations to a 1.20.
+ * on later ones, therefore without CEL rules: kubectl refuses to apply x-kubernetes-validations to a 1.20.
  *
- * Unknown keys cannot be made errors by a structural schema: the API server prunes them. It says so only
- * to who asks: kubectl since 1.25 (`--validate=strict`, the default) and server-side apply refuse them by name;
- * `kubectl --validate=false` and plain PUT and POST requests lose them in silence.
+ * A structural schema cannot make unknown keys errors: the API server drops them. kubectl refuses them by
+ * name unless told --validate=false, and a server since 1.25 does for any request with fieldValidation=Strict
+ * and warns about them otherwise; older servers drop them in silence.
  *
  * What only parseConfigRepo finds, as Ready=False/InvalidSpec with the path:
  * - names that are no DNS label (metadata.name)

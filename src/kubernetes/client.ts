@@ -7,8 +7,9 @@ import {
   ServerConfiguration,
   wrapHttpLibrary,
   type Configuration,
-  type Middleware,
-  type PromiseConfigurationOptions,
+  Observable,
+  type ObservableMiddleware,
+  type ConfigurationOptions,
 } from "@kubernetes/client-node";
 import { request, type Dispatcher } from "undici";
 import { ApiError, refused, unanswered } from "./api-error.ts";
@@ -138,20 +139,20 @@ export interface OpenRequest {
 }
 
 /** The last argument of a generated client's call. */
-export function requestOptions(options: RequestOptions): PromiseConfigurationOptions {
-  const middleware: Middleware = {
-    async pre(context) {
+export function requestOptions(options: RequestOptions): ConfigurationOptions {
+  const middleware: ObservableMiddleware = {
+    pre(context) {
       if (options.mergePatch) context.setHeaderParam("Content-Type", PatchStrategy.MergePatch);
       if (needsSignal(options)) context.setSignal(limitOf(options));
-      return context;
+      return new Observable(Promise.resolve(context));
     },
-    post: async (context) => context,
+    post: (context) => new Observable(Promise.resolve(context)),
   };
   return { middleware: [middleware], middlewareMergeStrategy: "append" };
 }
 
 /** The generated clients take the first content type they know: for a merge patch it must be said. */
-export const mergePatch: PromiseConfigurationOptions = requestOptions({ mergePatch: true });
+export const mergePatch: ConfigurationOptions = requestOptions({ mergePatch: true });
 
 function needsSignal({ signal, timeout }: RequestOptions): boolean {
   return signal !== undefined || timeout !== undefined;

@@ -1,18 +1,26 @@
 import { systemClock } from "./clock/system-clock.ts";
+import { Fence } from "./transport/fence.ts";
 import type { LauncherAnswer, LauncherOrder } from "./transport/launcher.ts";
+import { endLeftovers } from "./transport/leftovers.ts";
 import { runProcess } from "./transport/process.ts";
 
 // The process that `Launcher` starts programs from. It lives as long as its controller.
 
+const dir = process.argv[2]!;
 const running = new Map<number, { readonly stop: AbortController; readonly ended: Promise<void> }>();
+// Masters are in groups of their own; they are found by their folder.
+const fence = new Fence({ clock: systemClock, over: () => endLeftovers(dir) });
 
 process.on("message", (order: LauncherOrder) => {
+  // This process may have been stopped itself: messages come before timers then.
+  fence.check();
+  if (order.kind === "allow") return fence.allow(order.until);
   if (order.kind === "abort") return running.get(order.id)?.stop.abort();
   const stop = new AbortController();
   running.set(order.id, { stop, ended: run(order, stop.signal) });
 });
 
-// Ctrl-C reaches every process of a terminal; the controller decides what ends and when.
+// systemd tells every process of a service to end; the controller decides what ends and when.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 
 process.once("disconnect", () => {
@@ -22,8 +30,12 @@ process.once("disconnect", () => {
 
 async function run(order: Extract<LauncherOrder, { kind: "run" }>, signal: AbortSignal): Promise<void> {
   const { id, command, args, options } = order;
-  const { spawnError, ...result } = await runProcess(command, args, { ...options, signal, clock: systemClock });
+  const allowed = fence.check();
+  await fence.cleared();
+  const ended = await runProcess(command, args, { ...options, signal, fence: allowed, clock: systemClock });
+  fence.check();
   running.delete(id);
+  const { spawnError, ...result } = allowed.aborted ? { ...ended, aborted: true } : ended;
   const failure = spawnError && { message: spawnError.message, code: spawnError.code };
   if (process.connected) process.send!({ id, result, spawnError: failure } satisfies LauncherAnswer, () => undefined);
 }

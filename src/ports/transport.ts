@@ -14,6 +14,11 @@ export interface Transport extends AsyncDisposable {
    * milliseconds, everything it started has ended before it resolves.
    */
   apply(host: Host, change: PreparedChange, options: { timeout: number; signal: AbortSignal }): Promise<Outcome>;
+  /**
+   * It may work for so long from now on, unless allowed again; then everything that it started is
+   * ended, even if this process is stopped, and `apply` is Interrupted. Never called: no limit.
+   */
+  allow?(milliseconds: number): void;
 }
 
 export type Outcome = ReadonlyMap<AppKey, FssyncError | null>;

@@ -1,15 +1,18 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import type { Instant } from "./fence.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { NOTHING, type ProcessOptions, type ProcessResult } from "./process.ts";
 
-/** What the launcher process is told. */
+/** What the launcher process is told. Its one argument is the work folder. */
 export type LauncherOrder =
+  | { readonly kind: "allow"; readonly until: Instant }
   | {
       readonly kind: "run";
       readonly id: number;
       readonly command: string;
       readonly args: readonly string[];
-      readonly options: Omit<ProcessOptions, "signal" | "clock">;
+      readonly options: Omit<ProcessOptions, "signal" | "fence" | "clock">;
     }
   | { readonly kind: "abort"; readonly id: number };
 
@@ -23,29 +26,37 @@ export interface LauncherAnswer {
 /**
  * Starts programs from a small process of its own (`launcher-main.ts`), as `runProcess` does. A fork of
  * the controller costs time and page faults in proportion to its memory and holds up its event loop;
- * a fork of the launcher does not. And when the controller is killed, the launcher ends what it runs.
+ * a fork of the launcher does not. And when the controller is killed, the launcher ends what it runs;
+ * when it is stopped, the launcher ends what runs beyond the time that was allowed.
  */
 export class Launcher implements AsyncDisposable {
   readonly #entry: URL;
-  readonly #lost: () => Promise<void>;
+  readonly #dir: string;
   /** While what a dead launcher left is being ended. */
   #clearing: Promise<void> | undefined;
   readonly #pending = new Map<number, (result: ProcessResult) => void>();
   #child: ChildProcess | undefined;
+  #until: Instant | undefined;
   #ids = 0;
 
-  /** `lost` ends what a launcher that died has left running. */
-  constructor({ entry, lost }: { entry: URL; lost: () => Promise<void> }) {
+  /** `dir` is the working folder of every rsync and ssh that it is to run, and of nobody else's. */
+  constructor({ entry, dir }: { entry: URL; dir: string }) {
     this.#entry = entry;
-    this.#lost = lost;
+    this.#dir = dir;
+  }
+
+  /** Programs may run up to this instant, whatever was allowed before; without any, for ever. */
+  allow(until: Instant): void {
+    this.#until = until;
+    if (this.#child) tell(this.#child, { kind: "allow", until });
   }
 
   /** See `runProcess`. When the launcher itself dies, what it ran has failed with `EAGAIN`. */
   async run(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
-    const { signal } = options;
+    const { signal, fence } = options;
     await this.#clearing;
     const { promise, resolve } = Promise.withResolvers<ProcessResult>();
-    if (signal.aborted) return { ...NOTHING, aborted: true };
+    if (signal.aborted || fence?.aborted) return { ...NOTHING, aborted: true };
     const child = (this.#child ??= this.#start());
     const id = ++this.#ids;
     const abort = () => tell(child, { kind: "abort", id });
@@ -70,7 +81,9 @@ export class Launcher implements AsyncDisposable {
   }
 
   #start(): ChildProcess {
-    const child = fork(this.#entry, { serialization: "advanced", execArgv: [] });
+    // In a group of its own: a signal that stops the group of the controller does not stop it.
+    const child = fork(this.#entry, [this.#dir], { serialization: "advanced", execArgv: [], detached: true });
+    if (this.#until) tell(child, { kind: "allow", until: this.#until });
     child.on("message", (answer: LauncherAnswer) => this.#pending.get(answer.id)?.(resultOf(answer)));
     child.once("error", (error) => this.#lose(child, error.message));
     child.once("exit", () => this.#lose(child, "the launcher process ended"));
@@ -83,7 +96,7 @@ export class Launcher implements AsyncDisposable {
     const spawnError = Object.assign(new Error(message), { code: "EAGAIN" });
     const pending = [...this.#pending.values()];
     // Nobody may begin anew on a host where the old work still runs.
-    this.#clearing = this.#lost().catch(() => undefined);
+    this.#clearing = endLeftovers(this.#dir).catch(() => undefined);
     void this.#clearing.then(() => pending.forEach((settle) => settle({ ...NOTHING, spawnError })));
   }
 }

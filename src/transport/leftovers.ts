@@ -3,18 +3,21 @@ import { setTimeout } from "node:timers/promises";
 
 const GONE_WITHIN = 2000;
 
+/** Looks that must find nothing: one that forks while we look, as ssh does to become a master, can be missed once. */
+const EMPTY_LOOKS = 2;
+
 /**
- * Ends what a killed controller left running: an rsync that goes on by itself, or over a connection
+ * Ends what a controller left running that was killed or may not work any more: an rsync that goes on by itself, or over a connection
  * that outlived its controller, would lay old files over those of the next sync. They are known by
  * their working folder, which is ours alone. Where there is no /proc nothing is found.
  */
 export async function endLeftovers(dir: string): Promise<void> {
   const folder = await realpath(dir);
   const deadline = performance.now() + GONE_WITHIN;
-  for (let left = await processesIn(folder); left.length > 0; left = await processesIn(folder)) {
+  for (let empty = 0; empty < EMPTY_LOOKS && performance.now() < deadline; await setTimeout(10)) {
+    const left = await processesIn(folder);
     for (const pid of left) kill(pid);
-    if (performance.now() > deadline) return;
-    await setTimeout(10);
+    empty = left.length === 0 ? empty + 1 : 0;
   }
 }
 

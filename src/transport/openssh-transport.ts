@@ -5,6 +5,7 @@ import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/transport.ts";
+import { Fence, instantIn } from "./fence.ts";
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
 import { HostRun, type Run } from "./host-run.ts";
 import { Launcher } from "./launcher.ts";
@@ -51,6 +52,7 @@ export class OpenSshTransport implements Transport {
   readonly #files: SshFiles;
   readonly #masters: Masters;
   readonly #launcher: Launcher | undefined;
+  readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
   #folders: Promise<void> | undefined;
@@ -61,7 +63,9 @@ export class OpenSshTransport implements Transport {
     this.#options = options;
     this.#files = new SshFiles({ dir, secret, hostKeys, connectTimeout, clock });
     this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
-    this.#launcher = options.launcher && new Launcher({ entry: options.launcher, lost: () => endLeftovers(dir) });
+    this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
+    // The launcher keeps one as well: it goes on while this process is stopped.
+    this.#fence = new Fence({ clock, over: () => endLeftovers(dir) });
   }
 
   async prepare(change: HostChange): Promise<PreparedChange> {
@@ -82,10 +86,18 @@ export class OpenSshTransport implements Transport {
     }
   }
 
+  allow(milliseconds: number): void {
+    const until = instantIn(milliseconds);
+    this.#fence.allow(until);
+    this.#launcher?.allow(until);
+  }
+
   /** Ends what still runs, and every persistent connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#dispose.abort();
     await Promise.allSettled(this.#running);
+    this.#fence[Symbol.dispose]();
+    await this.#fence.cleared();
     await this.#masters.endAll();
     await this.#launcher?.[Symbol.asyncDispose]();
   }
@@ -93,9 +105,12 @@ export class OpenSshTransport implements Transport {
   async #apply(host: Host, change: PreparedChange, { timeout, signal }: { timeout: number; signal: AbortSignal }) {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
+    const fence = this.#fence.check();
+    if (fence.aborted) throw interrupted();
     if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
-    const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]));
+    const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]), fence);
     await this.#ready();
+    await this.#fence.cleared();
     if (await this.#files.refresh()) await this.#masters.retireAll();
     try {
       return await this.#masters.with(host, (controlPath) =>
@@ -139,7 +154,7 @@ export class OpenSshTransport implements Transport {
     return new FssyncError("ConnectionLost", error.message, { cause: error });
   }
 
-  #runner(timeout: number, signal: AbortSignal): Run {
+  #runner(timeout: number, signal: AbortSignal, fence: AbortSignal): Run {
     const { dir, clock, secret } = this.#options;
     const end = clock.monotonic() + timeout;
     const env = childEnvironment(secret === undefined);
@@ -147,14 +162,22 @@ export class OpenSshTransport implements Transport {
     return async (command, args, input) => {
       const left = end - clock.monotonic();
       if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      const options = { cwd: dir, env, stdout: command === "ssh", timeout: left, signal, clock };
+      const options = { cwd: dir, env, stdout: command === "ssh", timeout: left, signal, fence, clock };
+      this.#fence.check();
       const result = await launch(command, args, input ? { ...options, input } : options);
+      this.#fence.check();
+      // Even what came to a good end in time: who was allowed since may have synced the host.
+      if (fence.aborted) throw interrupted();
       if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
-      if (result.aborted) throw new FssyncError("Interrupted", "stopped before the sync was done");
+      if (result.aborted) throw interrupted();
       if (result.timedOut) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
       return result;
     };
   }
+}
+
+function interrupted(): FssyncError {
+  return new FssyncError("Interrupted", "stopped before the sync was done");
 }
 
 /** A key that was put into the secret a moment ago may be what the host asks for. */

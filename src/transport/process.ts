@@ -18,6 +18,8 @@ export interface ProcessOptions {
   /** Milliseconds until it is ended. */
   readonly timeout: number;
   readonly signal: AbortSignal;
+  /** When it aborts nothing may be left running: SIGKILL at once. The result is `aborted`, whatever the program did. */
+  readonly fence?: AbortSignal;
   readonly clock: Clock;
   /** Milliseconds between SIGTERM and SIGKILL. rsync takes two seconds to end by SIGTERM, for a terminal we have not. */
   readonly grace?: number;
@@ -39,12 +41,12 @@ export interface ProcessResult {
 /**
  * Runs a program in a process group of its own. Never rejects. When it resolves, the program is
  * reaped and no member of its group that we could end is left: on a deadline or an abort the group
- * gets SIGTERM, then SIGKILL. It settles on `close`, so that output is whole, but a grandchild that
+ * gets SIGTERM, then SIGKILL; at the fence SIGKILL. It settles on `close`, so that output is whole, but a grandchild that
  * keeps a pipe open holds it for `drain` only.
  */
 export function runProcess(command: string, args: readonly string[], options: ProcessOptions): Promise<ProcessResult> {
-  const { signal, clock, grace = 500, drain = 2000 } = options;
-  if (signal.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
+  const { signal, fence, clock, grace = 500, drain = 2000 } = options;
+  if (signal.aborted || fence?.aborted) return Promise.resolve({ ...NOTHING, aborted: true });
   const started = start(command, args, options);
   if (!("child" in started)) return Promise.resolve({ ...NOTHING, spawnError: started.spawnError });
   const { child } = started;
@@ -57,6 +59,7 @@ export function runProcess(command: string, args: readonly string[], options: Pr
     let spawnError: NodeJS.ErrnoException | undefined;
     const timers: Disposable[] = [clock.after(options.timeout, onTimeout)];
     signal.addEventListener("abort", onAbort, { once: true });
+    fence?.addEventListener("abort", onFence, { once: true });
     child.once("error", onError).once("exit", onExit).once("close", settle);
     // A program that ends before it has read everything breaks the pipe; its exit code tells more.
     child.stdin?.on("error", () => undefined).end(options.input);
@@ -68,6 +71,11 @@ export function runProcess(command: string, args: readonly string[], options: Pr
     function onAbort() {
       aborted = true;
       end();
+    }
+    function onFence() {
+      aborted = true;
+      killGroup(child, "SIGKILL");
+      timers.push(clock.after(drain, () => settle(null)));
     }
     function end() {
       killGroup(child, "SIGTERM");
@@ -88,6 +96,7 @@ export function runProcess(command: string, args: readonly string[], options: Pr
     function settle(exitCode: number | null) {
       for (const timer of timers.splice(0)) timer[Symbol.dispose]();
       signal.removeEventListener("abort", onAbort);
+      fence?.removeEventListener("abort", onFence);
       for (const pipe of child.stdio) pipe?.destroy();
       resolve({ exitCode, stdout: stdout(), stderr: stderr(), timedOut, aborted, spawnError });
     }

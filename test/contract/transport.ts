@@ -634,6 +634,33 @@ export function transportContract(name: string, factory: TransportFactory): void
         expect(existsSync(at("a"))).toBe(false);
       });
 
+      test("beyond the time allowed nothing runs or begins, until it is allowed again", async (context) => {
+        if (!transport.allow) return context.skip();
+        const idle = machine;
+        machine = await fleet.add();
+        try {
+          await sync({ a: "old" }, [], { on: asHost(idle) });
+          await startsSlowly();
+          transport.allow(30_000);
+          const options = { on: asHost(machine) };
+          const outcome = apply([snapshots.app(WEB, { a: "a" }), snapshots.app(API, { b: "b" })], options);
+          await until(() => existsSync(at("started")), 10_000, "the receiver to start");
+          transport.allow(100);
+          expect([...(await outcome).values()].map((error) => error?.reason)).toEqual(["Interrupted", "Interrupted"]);
+          await until(() => machine.sessions() + idle.sessions() === 0, 1000, "the connections to end, idle ones too");
+          await machine.forceCommand(undefined);
+          await fails({ a: "a" }, "Interrupted", options);
+          expect((await apply([snapshots.app(WEB, {})], options)).get(WEB)).toMatchObject({ reason: "Interrupted" });
+          expect(existsSync(at("a"))).toBe(false);
+          transport.allow(30_000);
+          await sync({ a: "a" }, [], options);
+          await sync({ a: "new" }, [], { on: asHost(idle) });
+        } finally {
+          await machine.down();
+          machine = idle;
+        }
+      });
+
       test("a connection that is cut is ConnectionLost, and the next sync connects anew", async () => {
         await startsSlowly();
         const outcome = apply([snapshots.app(WEB, { a: "a" })]);

@@ -196,6 +196,21 @@ describe("the connections of OpenSshTransport", () => {
     expect(readFileSync(join(bin, "log"), "utf8")).toMatch(/^-n rsync --server/);
   });
 
+  test("without a launcher, too, nothing is left of a time that is over, in use or idle", async () => {
+    const [idle, busy] = fleet.hosts as [FleetHost, FleetHost];
+    await busy.forceCommand(`touch "${busy.dir}/started"; exec sleep 600`);
+    const transport = make();
+    expect(await sync(transport, idle)).toBe(true);
+    const outcome = sync(transport, busy);
+    await until(() => existsSync(join(busy.dir, "started")), 10_000, "the receiver to start");
+    transport.allow(0);
+    expect(await outcome).toBe("Interrupted");
+    await until(() => idle.sessions() + busy.sessions() === 0, 1000, "the connections to end");
+    expect(await sync(transport, idle)).toBe("Interrupted");
+    transport.allow(20_000);
+    expect(await sync(transport, idle)).toBe(true);
+  });
+
   test("work that runs when the transport is disposed is Interrupted and ended", async () => {
     const machine = fleet.hosts[0]!;
     await machine.forceCommand(`touch "${machine.dir}/started"; exec sleep 600`);

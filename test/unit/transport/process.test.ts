@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import { escapeControls, runProcess, type ProcessOptions } from "../../../src/transport/process.ts";
 import { realClock } from "../../support/fleet-clock.ts";
-import { until } from "../../support/fleet/processes.ts";
+import { descendants, until } from "../../support/fleet/processes.ts";
 
 function sh(script: string, options: Partial<ProcessOptions> = {}) {
   const signal = new AbortController().signal;
@@ -45,6 +45,32 @@ describe("a child process", () => {
 
   test("is not started after an abort", async () => {
     expect(await sh("echo started", { signal: AbortSignal.abort() })).toMatchObject({ aborted: true, stdout: "" });
+  });
+
+  test("is killed at the fence at once, with its children, whatever it listens to", async () => {
+    const fence = new AbortController();
+    const before = performance.now();
+    const script = "trap '' TERM; sleep 600 & echo $!; while :; do sleep 0.05; done";
+    const result = sh(script, { fence: fence.signal, grace: 20_000, drain: 20_000 });
+    await until(() => descendants(process.pid).length >= 2, 5000, "the program to run");
+    fence.abort();
+    expect(await result).toMatchObject({ aborted: true, timedOut: false, exitCode: null });
+    expect(runs(Number((await result).stdout))).toBe(false);
+    expect(performance.now() - before).toBeLessThan(5000);
+  });
+
+  test("is killed at the fence when it has been told to end and takes its time", async () => {
+    const [stop, fence] = [new AbortController(), new AbortController()];
+    const script = "trap 'echo told' TERM; echo $$; while :; do sleep 0.05; done";
+    const result = sh(script, { signal: stop.signal, fence: fence.signal, grace: 20_000 });
+    await until(() => descendants(process.pid).length >= 2, 5000, "the program to run");
+    stop.abort();
+    fence.abort();
+    expect(await result).toMatchObject({ aborted: true, exitCode: null });
+  });
+
+  test("is not started after the fence", async () => {
+    expect(await sh("echo started", { fence: AbortSignal.abort() })).toMatchObject({ aborted: true, stdout: "" });
   });
 
   test("is killed when it does not listen to SIGTERM", async () => {

@@ -1,0 +1,76 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { hostKey } from "../../../src/model/host.ts";
+import { startFleet, until, type Fleet, type FleetHost } from "../../support/fleet.ts";
+import { Snapshots } from "../../support/fleet-change.ts";
+import { killTree } from "../../support/fleet/processes.ts";
+import type { TransportProcessOptions } from "../../support/transport-process.ts";
+
+const program = new URL("../../support/transport-process.ts", import.meta.url).pathname;
+
+/** Milliseconds: enough for two syncs to begin on a busy machine. */
+const ALLOWED = 4000;
+
+describe("a controller that is stopped for longer than it is allowed to work", () => {
+  let fleet: Fleet;
+  let idle: FleetHost;
+  let busy: FleetHost;
+  let socketDir: string;
+  let controller: ChildProcess;
+  let said: string;
+
+  beforeEach(async () => {
+    fleet = await startFleet({ hosts: 2, kind: "ports" });
+    [idle, busy] = fleet.hosts as [FleetHost, FleetHost];
+    socketDir = mkdtempSync(join(tmpdir(), "s-"));
+    await busy.forceCommand(`touch "${busy.dir}/started"; exec sleep 600`);
+    const snapshots = new Snapshots(join(fleet.dir, "snapshots"));
+    const options: TransportProcessOptions = {
+      dir: join(fleet.dir, "work"),
+      socketDir,
+      identity: readFileSync(fleet.identityFile, "utf8"),
+      knownHosts: fleet.knownHosts,
+      allowed: ALLOWED,
+      hosts: [idle, busy].map((host) => ({ ...host, key: hostKey(host.address, host.port), user: fleet.user })),
+      change: snapshots.change([snapshots.app("m/e/a", { "etc/a": "a" })]),
+    };
+    controller = spawn(process.execPath, [program, JSON.stringify(options)], {
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    said = "";
+    controller.stdout!.setEncoding("utf8").on("data", (part: string) => (said += part));
+    const begun = () => said.includes("synced") && existsSync(join(busy.dir, "started"));
+    await until(begun, 10_000, "one host to be synced and one to be in the middle of it");
+    expect([idle.sessions() > 0, busy.sessions() > 0]).toEqual([true, true]);
+  });
+  afterEach(async () => {
+    await killTree(controller);
+    await fleet[Symbol.asyncDispose]();
+    rmSync(socketDir, { recursive: true, force: true });
+  });
+
+  function lines(): string[] {
+    return said.split("\n").filter(Boolean);
+  }
+
+  test("has no connection to any host within a second of the end, and records nothing when it goes on", async () => {
+    controller.kill("SIGSTOP");
+    await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1000, "all connections to end");
+    await busy.forceCommand(undefined);
+    controller.kill("SIGCONT");
+    await until(() => lines().at(-1) === "end", 10_000, "the controller to end");
+    const [first, ...later] = lines().slice(0, -1);
+    expect(first).toMatch(/ synced$/);
+    expect(later.map((line) => line.split(" ")[1])).toEqual(["Interrupted", "Interrupted", "Interrupted"]);
+    expect(existsSync(join(busy.dir, "etc/a"))).toBe(false);
+  });
+
+  test("the same when its whole process group is stopped", async () => {
+    process.kill(-controller.pid!, "SIGSTOP");
+    await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1000, "all connections to end");
+  });
+});

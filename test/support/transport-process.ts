@@ -1,0 +1,60 @@
+/**
+ * A controller of its own for tests that stop it: syncs hosts with what its one argument says, allowed
+ * for `allowed` milliseconds, and tells on standard output what came of each host; then once more.
+ */
+import { pino } from "pino";
+import type { Host } from "../../src/model/host.ts";
+import type { HostChange, Outcome } from "../../src/ports/transport.ts";
+import { OpenSshTransport } from "../../src/transport/openssh-transport.ts";
+import { realClock } from "./fleet-clock.ts";
+
+export interface TransportProcessOptions {
+  readonly dir: string;
+  readonly socketDir: string;
+  readonly identity: string;
+  readonly knownHosts: string;
+  readonly allowed: number;
+  readonly hosts: readonly Host[];
+  readonly change: HostChange;
+}
+
+const { dir, socketDir, identity, knownHosts, allowed, hosts, change } = JSON.parse(
+  process.argv[2]!,
+) as TransportProcessOptions;
+const keys = new Map([
+  ["identity", identity],
+  ["known_hosts", knownHosts],
+]);
+const transport = new OpenSshTransport({
+  dir,
+  socketDir,
+  secret: () => Promise.resolve(keys),
+  hostKeys: "strict",
+  sudo: false,
+  connectTimeout: 5000,
+  launcher: new URL("../../src/launcher-main.ts", import.meta.url),
+  clock: realClock,
+  log: pino({ level: "silent" }),
+});
+
+async function syncAll(): Promise<void> {
+  await using prepared = await transport.prepare(change);
+  const options = { timeout: 20_000, signal: new AbortController().signal };
+  await Promise.all(
+    hosts.map(async (host) => {
+      const outcome = await transport.apply(host, prepared, options);
+      process.stdout.write(`${host.key} ${reasons(outcome)}\n`);
+    }),
+  );
+}
+
+function reasons(outcome: Outcome): string {
+  return [...outcome.values()].map((error) => error?.reason ?? "synced").join();
+}
+
+transport.allow(allowed);
+await syncAll();
+await syncAll();
+transport.allow(20_000);
+process.stdout.write("end\n");
+await transport[Symbol.asyncDispose]();

@@ -68,7 +68,8 @@ export function unanswered(thrown: unknown, request?: ApiRequest, signal?: Abort
   const where = request ? `${request.method} ${request.path}: ` : "";
   const name = thrown instanceof Error ? thrown.name : "";
   const interrupted = name === "AbortError" || (signal?.aborted === true && name !== "TimeoutError");
-  return new ApiError(interrupted ? "Interrupted" : "KubernetesUnavailable", `${where}${causes(thrown)}`, {
+  const what = name === "TimeoutError" ? "no answer within the time limit" : causes(thrown);
+  return new ApiError(interrupted ? "Interrupted" : "KubernetesUnavailable", `${where}${what}`, {
     status: 0,
     retryAfter: null,
     cause: thrown,

@@ -13,7 +13,7 @@ import {
 } from "@kubernetes/client-node";
 import { request, type Dispatcher } from "undici";
 import { ApiError, refused, unanswered } from "./api-error.ts";
-import { answerTo, ApiHttpLibrary, authenticated, REQUEST_TIMEOUT, tooLate } from "./http-library.ts";
+import { answerTo, ApiHttpLibrary, authenticated, REQUEST_TIMEOUT, tooLate, unlessAborted } from "./http-library.ts";
 import { loadKubeConfig, namespaceOf, type SharedKubeConfig } from "./kube-config.ts";
 
 export interface RequestOptions {
@@ -99,15 +99,18 @@ export class KubeClient implements AsyncDisposable {
     const asked = { method: "GET", path };
     const headers = await authenticated(this.config, url);
     const beginning = new AbortController();
-    const timer = setTimeout(() => beginning.abort(tooLate(timeout)), timeout);
+    const timer = setTimeout(() => beginning.abort(tooLate()), timeout);
+    const end = AbortSignal.any([signal, beginning.signal]);
     try {
-      const response = await request(url, {
-        headers: { ...headers, Accept: "application/json" },
-        dispatcher: this.config.dispatchers.watches,
-        signal: AbortSignal.any([signal, beginning.signal]),
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
+      const response = await unlessAborted(end, () =>
+        request(url, {
+          headers: { ...headers, Accept: "application/json" },
+          dispatcher: this.config.dispatchers.watches,
+          signal: end,
+          headersTimeout: 0,
+          bodyTimeout: 0,
+        }),
+      );
       if (response.statusCode === 200) return response.body;
       const body = await response.body.text();
       throw refused({ status: response.statusCode, headers: response.headers, body }, asked);

@@ -49,13 +49,16 @@ export async function answerTo(
   dispatcher: Dispatcher,
   { method, url, headers, body, signal }: Call,
 ): Promise<ApiAnswer> {
-  const limit = signal ? undefined : new AbortController();
-  const timer = limit && setTimeout(() => limit.abort(tooLate(REQUEST_TIMEOUT)), REQUEST_TIMEOUT);
+  const limit = new AbortController();
+  const timer = signal ? undefined : setTimeout(() => limit.abort(tooLate()), REQUEST_TIMEOUT);
+  const end = signal ?? limit.signal;
   const asked = { method, path: new URL(url).pathname };
   let answer: ApiAnswer;
   try {
-    const response = await request(url, { method, headers, body, dispatcher, signal: signal ?? limit?.signal ?? null });
-    answer = { status: response.statusCode, headers: response.headers, body: await response.body.text() };
+    answer = await unlessAborted(end, async () => {
+      const response = await request(url, { method, headers, body, dispatcher, signal: end });
+      return { status: response.statusCode, headers: response.headers, body: await response.body.text() };
+    });
   } catch (error) {
     throw unanswered(error, asked, signal);
   } finally {
@@ -65,6 +68,22 @@ export async function answerTo(
   return answer;
 }
 
+/** undici notices an abort only when the request has a connection, and it may wait for one. */
+export async function unlessAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  const working = work();
+  // When the abort wins, nobody else hears of its end.
+  working.catch(() => {});
+  try {
+    return await Promise.race([working, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** Headers and dispatchers for a request that no generated client makes. */
 export async function authenticated(config: SharedKubeConfig, url: string): Promise<Record<string, string>> {
   const context = new RequestContext(url, HttpMethod.GET);
@@ -72,6 +91,6 @@ export async function authenticated(config: SharedKubeConfig, url: string): Prom
   return context.getHeaders();
 }
 
-export function tooLate(milliseconds: number): DOMException {
-  return new DOMException(`no answer within ${milliseconds} ms`, "TimeoutError");
+export function tooLate(): DOMException {
+  return new DOMException("no answer within the time limit", "TimeoutError");
 }

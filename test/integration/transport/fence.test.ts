@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -14,6 +14,9 @@ const program = new URL("../../support/transport-process.ts", import.meta.url).p
 /** Milliseconds: enough for two syncs to begin on a busy machine. */
 const ALLOWED = 4000;
 
+/** Until its connection ends. */
+const NEVER_ENDS = "exec cat > /dev/null";
+
 describe("a controller that is stopped for longer than it is allowed to work", () => {
   let fleet: Fleet;
   let idle: FleetHost;
@@ -26,7 +29,16 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     fleet = await startFleet({ hosts: 2, kind: "ports" });
     [idle, busy] = fleet.hosts as [FleetHost, FleetHost];
     socketDir = mkdtempSync(join(tmpdir(), "s-"));
-    await busy.forceCommand(`touch "${busy.dir}/started"; exec sleep 600`);
+  });
+  afterEach(async () => {
+    await killTree(controller);
+    await fleet[Symbol.asyncDispose]();
+    rmSync(socketDir, { recursive: true, force: true });
+  });
+
+  /** One host is synced and idle; on the other `command` has begun. */
+  async function start(command: string): Promise<void> {
+    await busy.forceCommand(`touch "${busy.dir}/started"; ${command}`);
     const snapshots = new Snapshots(join(fleet.dir, "snapshots"));
     const options: TransportProcessOptions = {
       dir: join(fleet.dir, "work"),
@@ -46,18 +58,14 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     const begun = () => said.includes("synced") && existsSync(join(busy.dir, "started"));
     await until(begun, 10_000, "one host to be synced and one to be in the middle of it");
     expect([idle.sessions() > 0, busy.sessions() > 0]).toEqual([true, true]);
-  });
-  afterEach(async () => {
-    await killTree(controller);
-    await fleet[Symbol.asyncDispose]();
-    rmSync(socketDir, { recursive: true, force: true });
-  });
+  }
 
   function lines(): string[] {
     return said.split("\n").filter(Boolean);
   }
 
   test("has no connection to any host within a second of the end, and records nothing when it goes on", async () => {
+    await start(NEVER_ENDS);
     controller.kill("SIGSTOP");
     await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1000, "all connections to end");
     await busy.forceCommand(undefined);
@@ -70,7 +78,22 @@ describe("a controller that is stopped for longer than it is allowed to work", (
   });
 
   test("the same when its whole process group is stopped", async () => {
+    await start(NEVER_ENDS);
     process.kill(-controller.pid!, "SIGSTOP");
     await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1000, "all connections to end");
+  });
+
+  test("does not believe what ended well in time and is heard of too late", async () => {
+    const go = join(busy.dir, "go");
+    await start(
+      `until [ -e "${go}" ] || [ ! -d "${busy.dir}" ]; do sleep 0.05; done; exec sh -c "$SSH_ORIGINAL_COMMAND"`,
+    );
+    controller.kill("SIGSTOP");
+    writeFileSync(go, "");
+    await until(() => existsSync(join(busy.dir, "etc/a")), ALLOWED, "the sync to end well");
+    await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1000, "all connections to end");
+    controller.kill("SIGCONT");
+    await until(() => lines().at(-1) === "end", 10_000, "the controller to end");
+    expect(lines()[1]).toMatch(/ Interrupted$/);
   });
 });

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -107,6 +107,26 @@ describe("the fence of a launcher", () => {
     await until(() => instantIn(0).monotonic > late.monotonic, 5000, "the time to be over");
     process.kill(pid, "SIGCONT");
     expect(await refused).toMatchObject({ aborted: true, stdout: "" });
+  });
+
+  test("a program that ended in time while the launcher was stopped is not believed", async () => {
+    await using fenced = new Launcher({ entry, dir });
+    const [pids, go] = [join(dir, "pids"), join(dir, "go")];
+    const script = 'echo $PPID $$ > "$0.new"; mv "$0.new" "$0"; until [ -e go ]; do sleep 0.02; done; echo done';
+    const options = { cwd: dir, env: { PATH: process.env.PATH }, timeout: 20_000, clock: realClock };
+    const signal = new AbortController().signal;
+    const over = instantIn(2000);
+    fenced.allow(over);
+    const running = fenced.run("sh", ["-c", script, pids], { ...options, signal });
+    await until(() => existsSync(pids), 10_000, "the program to run");
+    const [pid, program] = readFileSync(pids, "utf8").split(" ").map(Number);
+    process.kill(pid!, "SIGSTOP");
+    writeFileSync(go, "");
+    await until(() => !runs(program!), 5000, "the program to end");
+    expect(instantIn(0).monotonic).toBeLessThan(over.monotonic);
+    await until(() => instantIn(0).monotonic > over.monotonic, 5000, "the time to be over");
+    process.kill(pid!, "SIGCONT");
+    expect(await running).toMatchObject({ aborted: true });
   });
 
   test("holds while the controller is stopped, and on its return until it allows again", async () => {

@@ -101,7 +101,7 @@ export class ControlPlane implements AsyncDisposable {
   /** etcd forgets all revisions before now. */
   async compact(): Promise<void> {
     const { header } = (await this.#askEtcd("/v3/kv/range", { key: "AA==" })) as { header: { revision: string } };
-    await this.#askEtcd("/v3/kv/compaction", { revision: header.revision, physical: true });
+    await this.#askEtcd("/v3/kv/compaction", { revision: header.revision });
   }
 
   /** Everything that a dying process can still do. */
@@ -140,6 +140,7 @@ export class ControlPlane implements AsyncDisposable {
     const response = await fetch(`http://127.0.0.1:${this.#etcdPort}${path}`, {
       method: "POST",
       body: JSON.stringify(body),
+      signal: AbortSignal.timeout(5000),
     });
     if (!response.ok) throw new Error(`etcd: ${response.status} ${await response.text()}`);
     return await response.json();

@@ -1,15 +1,28 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AppKey } from "../../src/model/app.ts";
+import { hostKey } from "../../src/model/host.ts";
+import type { Revision } from "../../src/model/revision.ts";
 import type { AppRecord, DesiredRecord, HostRecord, RepoRecord } from "../../src/model/record.ts";
 import type { StatusStore } from "../../src/ports/status-store.ts";
 
 const WEB: AppKey = "nginx/prod/web";
 const API: AppKey = "nginx/prod/api";
 const REVISION = `main@sha1:${"a".repeat(40)}` as const;
+const NEXT = `main@sha1:${"b".repeat(40)}` as const;
+const NEXT_DIGEST = "e".repeat(64);
 const EMPTY = { repo: { revision: null, problems: [] }, apps: new Map(), hosts: new Map() };
 
+export interface StatusStoreContractOptions {
+  /** False for a store that takes only names that are names in Kubernetes: "files", "one", "two". */
+  readonly oddNames?: boolean;
+}
+
 /** What every status store promises. `factory` gives a fresh, empty one. */
-export function statusStoreContract(name: string, factory: () => Promise<StatusStore>): void {
+export function statusStoreContract(
+  name: string,
+  factory: () => Promise<StatusStore>,
+  { oddNames = true }: StatusStoreContractOptions = {},
+): void {
   describe(`status store contract: ${name}`, () => {
     let store: StatusStore;
 
@@ -127,10 +140,116 @@ export function statusStoreContract(name: string, factory: () => Promise<StatusS
       const message = `'); DROP TABLE host; -- {"a":1} \\ é 😀`;
       const odd = "__proto__/constructor/it's" as AppKey;
       const host = hostRecord("a", { [odd]: { ...failed(), failure: { ...failed().failure!, message } } });
-      await store.save("files'--", { hosts: new Map([["a:22", host]]) });
-      expect((await store.load("files'--")).hosts).toEqual(new Map([["a:22", host]]));
+      const repo = oddNames ? "files'--" : "files";
+      await store.save(repo, { hosts: new Map([["a:22", host]]) });
+      expect((await store.load(repo)).hosts).toEqual(new Map([["a:22", host]]));
+    });
+
+    it("keeps names that are no UTF-8 apart", async () => {
+      const keys: AppKey[] = ["nginx/prod/caf\udce9", "nginx/prod/caf\udce8", "nginx/prod/caf\ufffd", 'nginx/prod/"x"'];
+      const apps = new Map(keys.map((key) => [key, desiredRecord(key)]));
+      const host = hostRecord(
+        "a",
+        Object.fromEntries(keys.map((key, index) => [key, { ...synced(), syncedAt: index }])),
+      );
+      await store.save("files", { apps, hosts: new Map([["a:22", host]]) });
+      const loaded = await store.load("files");
+      expect(loaded.apps).toEqual(apps);
+      expect(loaded.hosts).toEqual(new Map([["a:22", host]]));
+    });
+
+    it("keeps hosts apart that differ in their port only, and IPv6 addresses", async () => {
+      const hosts = new Map(
+        [
+          ["2001:db8::1", 22],
+          ["2001:db8::1", 2222],
+          ["Web-1.example.com", 22],
+          ["web-1.example.com", 22],
+        ].map(([address, port]) => {
+          const key = hostKey(address as string, port as number);
+          return [key, { ...hostRecord("a", { [WEB]: synced() }), key, address, port } as HostRecord];
+        }),
+      );
+      await store.save("files", { hosts });
+      expect((await store.load("files")).hosts).toEqual(hosts);
+      const gone = new Map([...hosts.keys()].map((key) => [key, null]));
+      await store.save("files", { hosts: gone });
+      expect((await store.load("files")).hosts).toEqual(new Map());
+    });
+
+    describe("begin", () => {
+      const begun: AppRecord = { ...synced(), unfinished: [NEXT] };
+
+      it("notes what is about to be sent, and a later record says how it ended", async () => {
+        await store.save("files", { apps: new Map([[WEB, desiredNext()]]), hosts: hostsWith(synced()) });
+        await store.begin("files", hostRecord("a", { [WEB]: begun }), new Set([WEB]));
+        const record = await recordOf(store);
+        expect(revisionsBegun(record)).toEqual([NEXT]);
+        expect(record).toMatchObject({ digest: synced().digest, revision: REVISION });
+        const done = { ...synced(), digest: NEXT_DIGEST, revision: NEXT };
+        await store.save("files", { hosts: hostsWith(done) });
+        expect(await recordOf(store)).toEqual(done);
+      });
+
+      it("notes it on a host that was never saved", async () => {
+        await store.save("files", { apps: new Map([[WEB, desiredNext()]]) });
+        const first = { ...begun, digest: null, revision: null, syncedAt: null };
+        await store.begin("files", hostRecord("a", { [WEB]: first }), new Set([WEB]));
+        expect(revisionsBegun(await recordOf(store))).toEqual([NEXT]);
+      });
+
+      it("notes it for every host and app that begins, again after a failure was saved", async () => {
+        const [web, api] = [desiredNext(), { ...desiredNext(), key: API }] as const;
+        const hosts = new Map(
+          ["a", "b"].map((name) => [`${name}:22`, hostRecord(name, { [WEB]: synced(), [API]: synced() })]),
+        );
+        await store.save("files", {
+          apps: new Map<AppKey, DesiredRecord>([
+            [WEB, web],
+            [API, api],
+          ]),
+          hosts,
+        });
+        const both = { [WEB]: begun, [API]: begun };
+        await Promise.all(["a", "b"].map((name) => store.begin("files", hostRecord(name, both), new Set([WEB, API]))));
+        const untouched = { ...synced(), failure: failed().failure };
+        await store.save("files", { hosts: new Map([["a:22", hostRecord("a", { [WEB]: untouched, [API]: begun })]]) });
+        await store.begin(
+          "files",
+          hostRecord("a", { [WEB]: { ...untouched, unfinished: [NEXT] }, [API]: begun }),
+          new Set([WEB]),
+        );
+        const loaded = await store.load("files");
+        for (const host of loaded.hosts.values()) {
+          expect([...host.apps.values()].map(revisionsBegun)).toEqual([[NEXT], [NEXT]]);
+        }
+      });
+
+      it("does not make a host lag that finished", async () => {
+        await store.save("files", { apps: new Map([[WEB, desiredNext()]]), hosts: hostsWith(synced()) });
+        await store.begin("files", hostRecord("a", { [WEB]: begun }), new Set([WEB]));
+        await store.save("files", { hosts: hostsWith({ ...synced(), digest: NEXT_DIGEST, revision: NEXT }) });
+        await store.load("files");
+        expect(revisionsBegun(await recordOf(store))).toEqual([]);
+      });
     });
   });
+}
+
+function hostsWith(record: AppRecord): ReadonlyMap<string, HostRecord> {
+  return new Map([["a:22", hostRecord("a", { [WEB]: record })]]);
+}
+
+async function recordOf(store: StatusStore): Promise<AppRecord> {
+  return (await store.load("files")).hosts.get("a:22")!.apps.get(WEB)!;
+}
+
+function revisionsBegun({ unfinished, suspected = [] }: AppRecord): Revision[] {
+  return [...new Set([...unfinished, ...suspected])];
+}
+
+function desiredNext(): DesiredRecord {
+  return { ...desiredRecord(WEB), digest: NEXT_DIGEST, revision: NEXT };
 }
 
 function repoRecord(): RepoRecord {

@@ -1,0 +1,119 @@
+import type { AppOnHost, Condition, ConfigHostStatus } from "../../config/resources.ts";
+import type { AppKey } from "../../model/app.ts";
+import { REASONS } from "../../model/errors.ts";
+import type { AppRecord, DesiredRecord, HostRecord } from "../../model/record.ts";
+import type { Revision } from "../../model/revision.ts";
+import { worst, type State } from "../../model/state.ts";
+import { stateOf } from "../../plan/state.ts";
+import { setConditions } from "./conditions.ts";
+import { hostConditions, type AppState } from "./host-conditions.ts";
+import { fairShare, shortened, storedBytes } from "./shorten.ts";
+import { appText, timeText } from "./text.ts";
+
+export interface HostStatusOptions {
+  readonly record: HostRecord;
+  /** The commit that hosts follow now. */
+  readonly revision: Revision | null;
+  readonly desired: ReadonlyMap<AppKey, DesiredRecord>;
+  readonly suspended: (app: AppKey) => boolean;
+  /** Number of the last attempt that the record of an app covers; 0 for none. */
+  readonly covered: ReadonlyMap<AppKey, number>;
+  /** As they were stored the last time. */
+  readonly conditions: readonly Condition[];
+  readonly now: number;
+}
+
+/** Every key that the store writes: one without a value is removed from what was stored before. */
+export type HostStatusPatch = { readonly [Key in StoredKey]: ConfigHostStatus[Key] | null };
+type StoredKey = "root" | "apps" | "state" | "total" | "synced" | "lastSyncAt" | "lastAttemptedRevision" | "conditions";
+
+/** What a status may take of the API server's room; the object's metadata comes to it. */
+const BUDGET = 96 * 1024;
+const LONGEST_MESSAGE = 1024;
+const LONGEST_CONDITION_MESSAGE = 2048;
+
+/** A host's record as its ConfigHost shows it. `lastAppliedRevision` is named only when it is known. */
+export function hostStatus(
+  options: HostStatusOptions,
+): HostStatusPatch & Pick<ConfigHostStatus, "lastAppliedRevision"> {
+  const { record, revision, now } = options;
+  const shown = [...record.apps].map(([app, stored]) => ({ stored, ...appState(app, stored, options) }));
+  const states = shown.map(({ state }) => state);
+  const synced = states.filter((state) => state === "Synced").length;
+  const wanted = hostConditions(shown).map((condition) => ({
+    ...condition,
+    message: shortened(condition.message, LONGEST_CONDITION_MESSAGE),
+  }));
+  const all = synced === shown.length && synced > 0;
+  return {
+    root: record.root.toWellFormed(),
+    state: worst(states),
+    total: shown.length,
+    synced,
+    lastSyncAt: timeOrNull(latest(shown.map(({ stored }) => stored.syncedAt))),
+    lastAttemptedRevision: lastAttempted(record, options.desired),
+    ...(all && revision !== null && { lastAppliedRevision: revision }),
+    conditions: setConditions(options.conditions, wanted, now),
+    apps: withinBudget(shown.map(({ app, stored, state }) => appOnHost(app, stored, state, options))),
+  };
+}
+
+function appState(app: AppKey, record: AppRecord, { desired, suspended }: HostStatusOptions): AppState {
+  const want = desired.get(app);
+  const cause = want?.refused ?? record.failure;
+  if (want === undefined) return { app, state: record.failure?.state ?? "Pending", cause };
+  return { app, state: stateOf(record, want, suspended(app)), cause };
+}
+
+function appOnHost(app: AppKey, record: AppRecord, state: State, { covered }: HostStatusOptions): AppOnHost {
+  const { digest, revision, syncedAt, unfinished, lagSince, failure, syncingSince } = record;
+  const attempt = covered.get(app) ?? 0;
+  return {
+    app: appText(app),
+    state,
+    ...(revision !== null && { revision }),
+    ...(digest !== null && { digest }),
+    ...(syncedAt !== null && { syncedAt: timeText(syncedAt) }),
+    ...(lagSince !== null && { lagSince: timeText(lagSince) }),
+    ...(syncingSince !== null && { syncingSince: timeText(syncingSince) }),
+    ...(unfinished.length > 0 && { unfinished: [...unfinished] }),
+    ...(attempt > 0 && { attempt }),
+    ...(failure && {
+      reason: failure.reason,
+      message: failure.message.toWellFormed(),
+      ...(REASONS[failure.reason].state !== failure.state && { failedState: failure.state }),
+      failedAt: timeText(failure.at),
+      attempts: failure.attempts,
+    }),
+  };
+}
+
+/** Cuts messages where there are so many that the object would get too large. */
+function withinBudget(apps: readonly AppOnHost[]): AppOnHost[] {
+  const failed = apps.filter(({ message }) => message !== undefined);
+  if (failed.length === 0) return [...apps];
+  const sizes = failed.map(({ message }) => Math.min(storedBytes(message!), LONGEST_MESSAGE));
+  const whole = Buffer.byteLength(JSON.stringify(apps.map((app) => (app.message ? { ...app, message: "" } : app))));
+  const share = Math.min(LONGEST_MESSAGE, fairShare(sizes, BUDGET - whole));
+  return apps.map((app) => (app.message === undefined ? app : { ...app, message: shortened(app.message, share) }));
+}
+
+/** Of the app that something was tried of last. */
+function lastAttempted(record: HostRecord, desired: ReadonlyMap<AppKey, DesiredRecord>): Revision | null {
+  let found: { at: number; revision: Revision } | null = null;
+  for (const [app, { unfinished, revision, syncedAt, failure, syncingSince }] of record.apps) {
+    const at = latest([syncedAt, failure?.at ?? null, syncingSince]);
+    const failed = failure ? desired.get(app)?.revision : undefined;
+    const tried = unfinished.at(-1) ?? failed ?? revision;
+    if (tried && at !== null && (found === null || at >= found.at)) found = { at, revision: tried };
+  }
+  return found?.revision ?? null;
+}
+
+function latest(times: readonly (number | null)[]): number | null {
+  return times.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a), null);
+}
+
+function timeOrNull(time: number | null): string | null {
+  return time === null ? null : timeText(time);
+}

@@ -1,0 +1,206 @@
+import type { ObjectRef, Resource } from "../objects.ts";
+import { apiError, isConflict, isNotFound, type ApiError } from "../api-error.ts";
+import type { ResourceApi } from "./resource-api.ts";
+import type { WriteTask } from "./write-scheduler.ts";
+import { mergeJobs, patchOf, type Make, type WriteJob } from "./write-job.ts";
+
+/** What is known of an object as the API server has it. */
+export interface Observed {
+  readonly resourceVersion?: string | undefined;
+  readonly generation?: number | undefined;
+}
+
+/** Rounds of "changed meanwhile, read again" before the lane waits a little. */
+const ROUNDS = 5;
+
+/**
+ * Everything that is to be written to one object: at most one job under way and one that waits, into
+ * which whatever comes meanwhile is merged. A patch carries the resource version that was seen last,
+ * so that a process whose time is over cannot overwrite what its successor wrote.
+ */
+export class ObjectLane implements WriteTask {
+  readonly ref: ObjectRef;
+  make: Make | undefined;
+  /** What must be done before this lane goes on. */
+  readonly gates = new Set<LaneGate>();
+  readonly #api: ResourceApi;
+  #waiting: WriteJob | null = null;
+  #running: WriteJob | null = null;
+  #exists: boolean | undefined;
+  #seen: Observed = {};
+
+  constructor({ ref, api }: { ref: ObjectRef; api: ResourceApi }) {
+    this.ref = ref;
+    this.#api = api;
+  }
+
+  get kind(): string {
+    return this.ref.kind;
+  }
+
+  get name(): string {
+    return `${this.ref.namespace}/${this.ref.name}`;
+  }
+
+  get ready(): boolean {
+    return this.#waiting !== null && this.gates.size === 0;
+  }
+
+  get busy(): boolean {
+    return this.#waiting !== null || this.#running !== null;
+  }
+
+  get running(): boolean {
+    return this.#running !== null;
+  }
+
+  /** Nothing waits and nothing is known that a new lane would have to know. */
+  get forgettable(): boolean {
+    return !this.busy && this.gates.size === 0 && this.#exists === false;
+  }
+
+  push(job: WriteJob): Promise<void> {
+    const done = new Promise<void>((resolve, reject) => job.waiters.push({ resolve, reject }));
+    this.#waiting = mergeJobs(this.#waiting, job);
+    return done;
+  }
+
+  /** Resolves when what waits now is settled, one way or the other. */
+  settled(): Promise<void> {
+    const job = this.#waiting ?? this.#running;
+    if (job === null) return Promise.resolve();
+    return new Promise((resolve) => job.waiters.push({ resolve, reject: () => resolve() }));
+  }
+
+  /** Takes what waits off the lane, for the one who does it in its place. */
+  takeWaiting(): WriteJob | null {
+    const job = this.#waiting;
+    this.#waiting = null;
+    return job;
+  }
+
+  /** An older version than the one known is passed over. */
+  observed({ resourceVersion, generation }: Observed): void {
+    this.#exists = true;
+    if (resourceVersion !== undefined && isOlder(resourceVersion, this.#seen.resourceVersion)) return;
+    this.#seen = {
+      resourceVersion: resourceVersion ?? this.#seen.resourceVersion,
+      generation: generation ?? this.#seen.generation,
+    };
+  }
+
+  gone(): void {
+    this.#exists = false;
+    this.#seen = {};
+  }
+
+  /** Does what waits. When it rejects, what was not done waits again. */
+  async attempt(): Promise<void> {
+    const job = this.takeWaiting();
+    if (job === null) return;
+    this.#running = job;
+    try {
+      await this.#do(job);
+      this.#running = null;
+      for (const { resolve } of job.waiters) resolve();
+    } catch (error) {
+      this.#running = null;
+      const [gate] = this.gates;
+      if (gate) gate.waiters.push(...job.waiters);
+      else this.#waiting = this.#waiting === null ? job : mergeJobs(job, this.#waiting);
+      throw error;
+    }
+  }
+
+  abandon(error: Error): void {
+    for (const { reject } of this.takeWaiting()?.waiters ?? []) reject(error);
+  }
+
+  async #do(job: WriteJob): Promise<void> {
+    if (job.remove) {
+      await orWhen(isNotFound, () => this.#api.delete(this.ref));
+      this.gone();
+      job.remove = false;
+      job.isNew = true;
+    }
+    if (this.#exists === undefined && job.isNew) this.#exists = false;
+    for (let round = 0; job.status !== null || job.spec !== null; round += 1) {
+      if (this.#exists === false && !(await this.#create(job))) return;
+      const refused = await this.#patch(job);
+      if (!refused) return;
+      if (round >= ROUNDS) throw refused;
+      if (isNotFound(refused)) this.gone();
+      else await this.#readAgain();
+    }
+  }
+
+  /** False when there is nothing to write on: the object is gone, and not ours to make. */
+  async #create(job: WriteJob): Promise<boolean> {
+    const made = this.make?.();
+    if (made === undefined) return false;
+    const { status, ...rest } = made;
+    const created = await orWhen(isConflict, () => this.#api.create(this.ref, rest));
+    if (created) this.#took(created);
+    else await this.#readAgain();
+    if (created) job.spec = null;
+    if (status) job.status = { ...status, ...job.status };
+    return true;
+  }
+
+  /** The refusal that another look at the object may mend; undefined when all is done. */
+  async #patch(job: WriteJob): Promise<ApiError | undefined> {
+    try {
+      if (job.spec !== null) this.#took(await this.#api.patch(this.ref, this.#locked({ spec: job.spec })));
+      job.spec = null;
+      if (job.status === null) return undefined;
+      const { generation } = this.#seen;
+      const observed = generation === undefined ? {} : { observedGeneration: generation };
+      const status = { ...patchOf(job.status), ...observed };
+      this.#took(await this.#api.patchStatus(this.ref, this.#locked({ status })));
+      job.status = null;
+      return undefined;
+    } catch (thrown) {
+      const error = apiError(thrown);
+      if (isConflict(error) || (isNotFound(error) && error.reason !== "CrdMissing")) return error;
+      throw thrown;
+    }
+  }
+
+  async #readAgain(): Promise<void> {
+    const found = await orWhen(isNotFound, () => this.#api.get(this.ref));
+    if (found) this.#took(found);
+    else this.gone();
+  }
+
+  #took({ metadata }: Resource): void {
+    this.#exists = true;
+    this.#seen = { resourceVersion: metadata?.resourceVersion, generation: metadata?.generation };
+  }
+
+  #locked(body: object): object {
+    const { resourceVersion } = this.#seen;
+    return resourceVersion === undefined ? body : { metadata: { resourceVersion }, ...body };
+  }
+}
+
+/** Something that all of some lanes wait for; it takes over what it makes needless. */
+export interface LaneGate {
+  readonly waiters: WriteJob["waiters"];
+}
+
+async function orWhen<T>(expected: (error: ApiError) => boolean, call: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (thrown) {
+    if (!expected(apiError(thrown))) throw thrown;
+    return undefined;
+  }
+}
+
+const DECIMAL = /^\d+$/;
+
+/** Resource versions of one resource are numbers that grow; what is no number cannot be compared. */
+function isOlder(version: string, than: string | undefined): boolean {
+  if (than === undefined || !DECIMAL.test(version) || !DECIMAL.test(than)) return false;
+  return BigInt(version) < BigInt(than);
+}

@@ -1,0 +1,82 @@
+import { z } from "zod";
+import { AppOnHost, ConfigHostSpec, ConfigHostStatus, type Condition } from "../../config/resources.ts";
+import type { AppKey } from "../../model/app.ts";
+import { REASONS, type Reason } from "../../model/errors.ts";
+import { hostKey } from "../../model/host.ts";
+import type { AppRecord, Failure, HostRecord } from "../../model/record.ts";
+import type { Revision } from "../../model/revision.ts";
+import { configHostName, type Resource } from "../objects.ts";
+import { textApp, textTime } from "./text.ts";
+
+// Keys that are not known are passed over: a newer fssync may have written them.
+const StoredSpec = z.object(ConfigHostSpec.shape);
+const StoredStatus = z.object({
+  ...ConfigHostStatus.shape,
+  apps: z.array(z.object(AppOnHost.shape)).optional(),
+});
+
+export interface StoredHost {
+  readonly record: HostRecord;
+  /** `spec.root`, which users see; the record holds for its own. */
+  readonly specRoot: string;
+  /** Number of the last attempt that the record of each app covers. */
+  readonly covered: ReadonlyMap<AppKey, number>;
+  readonly conditions: readonly Condition[];
+}
+
+/** Reads a ConfigHost. Null when it holds no record yet; throws when it is not as the store writes them. */
+export function parseHost({ metadata, spec, status }: Resource, repo: string, intern = same): StoredHost | null {
+  const { address, port, root: specRoot } = StoredSpec.parse(spec);
+  if (metadata?.name !== configHostName(repo, { address, port })) {
+    throw new Error(`its name does not belong to ${address} port ${port}`);
+  }
+  const { apps, root = specRoot, conditions = [] } = StoredStatus.parse(status ?? {});
+  if (apps === undefined) return null;
+  const records = apps.map((app) => [intern(textApp(app.app)) as AppKey, app] as const);
+  if (new Set(records.map(([key]) => key)).size < records.length) throw new Error("it names an app twice");
+  return {
+    record: {
+      key: hostKey(address, port),
+      address,
+      port,
+      root,
+      apps: new Map(records.map(([key, app]) => [key, appRecord(app, intern)])),
+    },
+    specRoot,
+    covered: new Map(records.map(([key, { attempt = 0 }]) => [key, attempt])),
+    conditions,
+  };
+}
+
+function appRecord(app: AppOnHost, intern: (text: string) => string): AppRecord {
+  const { digest, revision, syncedAt, unfinished = [], lagSince, syncingSince } = app;
+  return {
+    digest: digest === undefined ? null : intern(digest),
+    revision: revision === undefined ? null : (intern(revision) as Revision),
+    syncedAt: timeOrNull(syncedAt),
+    unfinished: unfinished.map((each) => intern(each) as Revision),
+    lagSince: timeOrNull(lagSince),
+    failure: failureOf(app),
+    syncingSince: timeOrNull(syncingSince),
+  };
+}
+
+function failureOf({ reason, message = "", failedState, failedAt, attempts = 1 }: AppOnHost): Failure | null {
+  if (reason === undefined) return null;
+  const known: Reason = Object.hasOwn(REASONS, reason) ? (reason as Reason) : "Internal";
+  return {
+    state: failedState ?? REASONS[known].state,
+    reason: known,
+    message,
+    at: failedAt === undefined ? 0 : textTime(failedAt),
+    attempts,
+  };
+}
+
+function timeOrNull(time: string | undefined): number | null {
+  return time === undefined ? null : textTime(time);
+}
+
+function same(text: string): string {
+  return text;
+}

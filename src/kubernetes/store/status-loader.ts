@@ -1,0 +1,126 @@
+import type { Logger } from "pino";
+import type { ConfigRepoStatus, ResourceKind } from "../../config/resources.ts";
+import { REASONS, type Reason } from "../../model/errors.ts";
+import type { HostKey } from "../../model/host.ts";
+import type { HostRecord, Problem, RepoRecord } from "../../model/record.ts";
+import type { Revision } from "../../model/revision.ts";
+import type { RepoStatus } from "../../ports/status-store.ts";
+import { apiError, isNotFound } from "../api-error.ts";
+import type { ObjectRef, RepoRef, Resource } from "../objects.ts";
+import { AttemptLog } from "./attempt-log.ts";
+import { repoSelector } from "./labels.ts";
+import type { Observed } from "./object-lane.ts";
+import { parseHost } from "./parse-host.ts";
+import type { RepoMemory } from "./repo-memory.ts";
+import type { ResourceApi } from "./resource-api.ts";
+import type { StatusWriter } from "./status-writer.ts";
+import { parseApp } from "./stored-app.ts";
+import { textTime } from "./text.ts";
+
+export interface StatusLoaderOptions {
+  readonly memory: RepoMemory;
+  readonly api: ResourceApi;
+  readonly writer: StatusWriter;
+  readonly log: Logger;
+}
+
+const NOTHING: RepoRecord = { revision: null, problems: [] };
+
+/**
+ * Reads what is stored of a repo, page by page. What belonged to a ConfigRepo of the same name before this
+ * one is removed; an object that cannot be read is said by name and counts as never stored.
+ */
+export class StatusLoader {
+  readonly #options: StatusLoaderOptions;
+  /** One copy of each text: 100,000 records share a few digests, revisions and app names. */
+  readonly #texts = new Map<string, string>();
+
+  constructor(options: StatusLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** Fills the memory, which must be new. Throws ApiError when the API server cannot be read. */
+  async load(): Promise<RepoStatus> {
+    const { memory, api, writer } = this.#options;
+    const repo = await readRepo(api, memory.ref, (seen) => writer.observed(memory.object, seen));
+    memory.revision = repo.revision;
+    await this.#each("ConfigApp", (object) => {
+      const { key, desired, attempts } = parseApp(object, memory.ref.name);
+      memory.putLog(key, new AttemptLog(attempts));
+      if (desired) memory.desired.set(key, desired);
+    });
+    const hosts = new Map<HostKey, HostRecord>();
+    await this.#each("ConfigHost", (object, ref) => {
+      const stored = parseHost(object, memory.ref.name, (text) => this.#intern(text));
+      if (stored) hosts.set(stored.record.key, memory.restore(stored));
+      else if (!isSuspended(object)) this.#remove(ref);
+    });
+    return { repo, apps: new Map(memory.desired), hosts };
+  }
+
+  async #each(kind: ResourceKind, read: (object: Resource, ref: ObjectRef) => void): Promise<void> {
+    const { memory, api, writer, log } = this.#options;
+    const { namespace, name: repo, uid } = memory.ref;
+    for await (const page of api.list(kind, namespace, repoSelector(repo))) {
+      for (const object of page) {
+        const { name = "", ownerReferences = [], ...seen } = object.metadata ?? {};
+        const ref = { kind, namespace, name };
+        writer.observed(ref, seen);
+        const owner = ownerReferences.find((each) => each.kind === "ConfigRepo");
+        if (owner !== undefined && owner.uid !== uid) {
+          this.#remove(ref);
+          continue;
+        }
+        try {
+          read(object, ref);
+        } catch (err) {
+          log.error({ ...ref, err }, "a status cannot be read; it counts as never synced");
+        }
+      }
+    }
+  }
+
+  #remove(ref: ObjectRef): void {
+    const { writer, log } = this.#options;
+    writer.remove(ref).catch((err: unknown) => log.debug({ ...ref, err }, "not removed"));
+  }
+
+  #intern(text: string): string {
+    const held = this.#texts.get(text);
+    if (held !== undefined) return held;
+    this.#texts.set(text, text);
+    return text;
+  }
+}
+
+/** What is stored on the ConfigRepo; nothing when it is gone, or another one has its name. */
+export async function readRepo(
+  api: ResourceApi,
+  { namespace, name, uid }: RepoRef,
+  seen: (observed: Observed) => void = () => {},
+): Promise<RepoRecord> {
+  try {
+    const { metadata, status } = await api.get({ kind: "ConfigRepo", namespace, name });
+    if (metadata?.uid !== uid) return NOTHING;
+    seen(metadata);
+    return repoRecord(status ?? {});
+  } catch (thrown) {
+    const error = apiError(thrown);
+    if (isNotFound(error) && error.reason !== "CrdMissing") return NOTHING;
+    throw thrown;
+  }
+}
+
+function repoRecord({ revision, problems = [] }: ConfigRepoStatus): RepoRecord {
+  return { revision: (revision as Revision | undefined) ?? null, problems: problems.flatMap(problem) };
+}
+
+/** What is no problem of ours is passed over: the next poll says what is wrong. */
+function problem({ reason, message, since }: NonNullable<ConfigRepoStatus["problems"]>[number]): Problem[] {
+  if (!Object.hasOwn(REASONS, reason)) return [];
+  return [{ reason: reason as Reason, message, since: textTime(since) }];
+}
+
+function isSuspended({ spec }: Resource): boolean {
+  return (spec as { suspend?: unknown } | undefined)?.suspend === true;
+}

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import type { CoreV1Api, CoreV1Event } from "@kubernetes/client-node";
 import type { Logger } from "pino";
 import type { Clock } from "../ports/clock.ts";
@@ -10,11 +11,11 @@ import { EventCorrelator, type EventEntry, type EventObject } from "./event-corr
 export type EventsApi = Pick<CoreV1Api, "createNamespacedEvent" | "patchNamespacedEvent">;
 
 export interface EventRecorderOptions {
-  readonly core: EventsApi;
+  readonly client: { readonly core: EventsApi };
   readonly clock: Clock;
   readonly log: Logger;
-  /** Which of several controllers it is: the pod's name. */
-  readonly instance: string;
+  /** Which of several controllers it is: the name of the host, in a pod that is the pod's, unless given. */
+  readonly instance?: string;
   /** Events that may wait in memory; 5,000 unless given. */
   readonly capacity?: number;
 }
@@ -173,7 +174,7 @@ export class EventRecorder implements AsyncDisposable {
   async #patch({ name, object, count, message, lastAt }: EventEntry): Promise<void> {
     const body = { count, message, lastTimestamp: new Date(lastAt).toISOString() };
     const options = requestOptions({ mergePatch: true, signal: this.#end.signal, timeout: REQUEST_TIMEOUT });
-    await this.#options.core.patchNamespacedEvent({ name, namespace: object.namespace, body }, options);
+    await this.#options.client.core.patchNamespacedEvent({ name, namespace: object.namespace, body }, options);
   }
 
   async #create(entry: EventEntry): Promise<void> {
@@ -189,10 +190,10 @@ export class EventRecorder implements AsyncDisposable {
       lastTimestamp: new Date(entry.lastAt),
       source: { component: COMPONENT },
       reportingComponent: COMPONENT,
-      reportingInstance: this.#options.instance,
+      reportingInstance: this.#options.instance ?? hostname(),
     };
     const options = requestOptions({ signal: this.#end.signal, timeout: REQUEST_TIMEOUT });
-    await this.#options.core.createNamespacedEvent({ namespace, body }, options);
+    await this.#options.client.core.createNamespacedEvent({ namespace, body }, options);
   }
 
   #succeeded(): void {

@@ -28,10 +28,10 @@ describeOwnKube("events on an API server", () => {
   });
   afterEach(() => recorder[Symbol.asyncDispose]());
 
-  function open({ core }: KubeClient): EventRecorder {
+  function open(through: KubeClient): EventRecorder {
     const recorded = recordedLog();
     lines = recorded.lines;
-    return new EventRecorder({ core, clock: systemClock, log: recorded.log, instance: "fssync-0" });
+    return new EventRecorder({ client: through, clock: systemClock, log: recorded.log });
   }
 
   function failed(message: string, name = "files.10.0.0.1"): void {

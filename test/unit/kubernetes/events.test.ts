@@ -67,7 +67,7 @@ describe("the recorder of events", () => {
     clock = new ManualClock();
     api = new FakeEvents();
     lines = recorded.lines;
-    recorder = new EventRecorder({ core: api, clock, log: recorded.log, instance: "fssync-0", ...options });
+    recorder = new EventRecorder({ client: { core: api }, clock, log: recorded.log, instance: "fssync-0", ...options });
   }
   beforeEach(() => start());
 

@@ -156,6 +156,8 @@ export class Informer<Kept> {
     const ended = new AbortController();
     const end = () => ended.abort();
     signal.addEventListener("abort", end, { once: true });
+    // The abort may have come before there was a listener.
+    if (signal.aborted) end();
     const opened = clock.monotonic();
     using silence = this.#watchdog(end);
     try {

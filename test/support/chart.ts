@@ -33,7 +33,7 @@ export async function render(options: RenderOptions = {}): Promise<KubernetesObj
   return objectsOf(await renderText(options));
 }
 
-export function objectsOf(text: string): KubernetesObject[] {
+function objectsOf(text: string): KubernetesObject[] {
   return parseAllDocuments(text)
     .map((document) => document.toJS() as KubernetesObject | null)
     .filter((object) => object !== null);

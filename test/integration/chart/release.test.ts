@@ -131,6 +131,15 @@ describeKube("the chart on an API server", () => {
     for (const crd of CRDS) await expect(exists("crd", crd), crd).resolves.toBe(true);
   });
 
+  test("a release takes over CRDs that somebody else applied", async () => {
+    namespace = await kube.createNamespace("owner");
+    await kube.applyCrds();
+    await expect(helm("install")).rejects.toThrow("cannot be imported into the current release");
+    await helm("install", {}, "--take-ownership", "--force-conflicts");
+    const { annotations } = (await get("crd", "configrepos.fssync.dev")).metadata!;
+    expect(annotations).toMatchObject({ "meta.helm.sh/release-namespace": namespace });
+  });
+
   test("extraRepos are applied with the very release that brings their CRD, and never removed by Helm", async () => {
     namespace = await kube.createNamespace("repos");
     const values = (suspend: boolean) => ({ extraRepos: { mine: { ...REPO, suspend } } });

@@ -1,0 +1,64 @@
+/**
+ * Makes deploy/kubernetes of the chart, for people without Helm. With --check it writes nothing, names the
+ * files that are stale and exits 1 when there are any. Needs no cluster.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CHART, renderText } from "../test/support/chart.ts";
+
+const FOLDER = join(import.meta.dirname, "kubernetes");
+const NAMESPACE = `---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: fssync
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+`;
+const HEADER = `# Made by \`npm run generate:manifests\` from charts/fssync; changes by hand are lost.
+`;
+const ABOUT_CRDS = `# The custom resources of fssync.
+`;
+const ABOUT_CONTROLLER = `# The controller for the ConfigRepos of namespace fssync. Put the name of your image in, then:
+#   kubectl apply -f deploy/kubernetes
+`;
+
+const files = new Map([
+  ["crds.yaml", HEADER + ABOUT_CRDS + crds()],
+  ["fssync.yaml", HEADER + ABOUT_CONTROLLER + NAMESPACE + (await controller())],
+]);
+
+if (process.argv.includes("--check")) {
+  const stale = [...files].filter(([name, content]) => stored(name) !== content).map(([name]) => name);
+  for (const name of stale)
+    process.stderr.write(`deploy/kubernetes/${name} is stale: npm run generate:manifests writes it\n`);
+  if (stale.length > 0) process.exitCode = 1;
+} else {
+  mkdirSync(FOLDER, { recursive: true });
+  for (const [name, content] of files) writeFileSync(join(FOLDER, name), content);
+}
+
+function crds(): string {
+  const folder = join(CHART, "files/crds");
+  const withoutComment = (name: string) => readFileSync(join(folder, name), "utf8").replace(/^#.*\n/gm, "");
+  return readdirSync(folder)
+    .toSorted()
+    .map((name) => `---\n${withoutComment(name)}`)
+    .join("");
+}
+
+/** What only Helm understands is left out. */
+async function controller(): Promise<string> {
+  const args = ["--namespace", "fssync", "--set", "crds.install=false"];
+  const text = await renderText({ args });
+  return text.replace(/^(# Source: .*| +helm\.sh\/chart: .*| +app\.kubernetes\.io\/managed-by: .*)\n/gm, "");
+}
+
+function stored(name: string): string | undefined {
+  try {
+    return readFileSync(join(FOLDER, name), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

@@ -28,9 +28,11 @@ export type HostStatusPatch = { readonly [Key in StoredKey]: ConfigHostStatus[Ke
 type StoredKey = "root" | "apps" | "state" | "total" | "synced" | "lastSyncAt" | "lastAttemptedRevision" | "conditions";
 
 /** What a status may take of the API server's room; the object's metadata comes to it. */
-const BUDGET = 96 * 1024;
+const BUDGET = 97 * 1024;
+/** Of that for all but the apps, whose messages are cut to what is left. */
+const BESIDES_APPS = 3 * 1024;
 const LONGEST_MESSAGE = 1024;
-const LONGEST_CONDITION_MESSAGE = 2048;
+const LONGEST_CONDITION_MESSAGE = 1024;
 
 /** A host's record as its ConfigHost shows it. `lastAppliedRevision` is named only when it is known. */
 export function hostStatus(
@@ -94,7 +96,7 @@ function withinBudget(apps: readonly AppOnHost[]): AppOnHost[] {
   if (failed.length === 0) return [...apps];
   const sizes = failed.map(({ message }) => Math.min(storedBytes(message!), LONGEST_MESSAGE));
   const whole = Buffer.byteLength(JSON.stringify(apps.map((app) => (app.message ? { ...app, message: "" } : app))));
-  const share = Math.min(LONGEST_MESSAGE, fairShare(sizes, BUDGET - whole));
+  const share = Math.min(LONGEST_MESSAGE, fairShare(sizes, BUDGET - BESIDES_APPS - whole));
   return apps.map((app) => (app.message === undefined ? app : { ...app, message: shortened(app.message, share) }));
 }
 

@@ -25,6 +25,10 @@ process.exitCode = await runProgram(process.argv, version, {
     const { metrics, ...assembly } = await assemble(configs, globals, { log, version, retry });
     return { ...assembly, exposeMetrics: () => metrics.expose() };
   },
+  async cluster(globals, log) {
+    const { assembleCluster } = await import("./cluster.ts");
+    return await assembleCluster(globals, { version, log });
+  },
   async statusReader({ dataDir }, log) {
     const { SqliteStatusReader } = await import("./store/sqlite-status-reader.ts");
     return new SqliteStatusReader({ file: join(dataDir, "state.db"), log });

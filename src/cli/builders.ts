@@ -3,12 +3,14 @@ import type { ConfigRepo } from "../config/schema.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
 import type { Controller } from "../reconcile/controller.ts";
-import type { Globals } from "./globals.ts";
+import type { Globals, InKubernetes } from "./globals.ts";
 
 /** What the composition root makes for commands; they know no adapter. */
 export interface Builders {
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
+  /** The program in Kubernetes. Throws DataDirInUse, KubernetesUnavailable. */
+  cluster(globals: Globals & InKubernetes, log: Logger): Promise<Cluster>;
   /** Reads the status store beside a running controller. */
   statusReader(globals: Globals, log: Logger): Promise<StatusReader>;
   /** A Git source in a folder of its own. */
@@ -18,6 +20,25 @@ export interface Builders {
 }
 
 export type StatusReader = Pick<StatusStore, "load" | "repos"> & AsyncDisposable;
+
+/** One time as leader. */
+export interface Leadership {
+  readonly controller: Controller;
+  readonly controlSocket: string;
+  /** Takes up every ConfigRepo; resolves when each was looked at once. */
+  readonly start: () => Promise<void>;
+  /** Aborts when another process may lead: everything must end at once. */
+  readonly lost: AbortSignal;
+}
+
+export interface Cluster extends AsyncDisposable {
+  /** Prometheus' text format. */
+  readonly exposeMetrics: () => Promise<string>;
+  /** Why the process is of no use yet; null when it leads or follows. */
+  readonly notReady: () => string | null;
+  /** Leads whenever it may, until the signal aborts. `lead` resolves when its work is over. */
+  run(lead: (leadership: Leadership) => Promise<void>, signal: AbortSignal): Promise<void>;
+}
 
 export interface Program extends AsyncDisposable {
   readonly controller: Controller;

@@ -33,15 +33,35 @@ export function withGlobals(command: Command): Command {
         "127.0.0.1:8080",
       ),
     )
-    .addOption(
-      new Option("--allow-file-urls", "allow Git repos on this machine (env: FSSYNC_ALLOW_FILE_URLS)").default(
-        switchedOn("FSSYNC_ALLOW_FILE_URLS"),
-      ),
-    )
+    .addOption(switchable("--allow-file-urls", "allow Git repos on this machine", "ALLOW_FILE_URLS"))
     .addOption(env("-o, --output <format>", "how results are printed", "OUTPUT").choices(OUTPUTS).default("table"))
     .addOption(
       env("--log-level <level>", "how much is logged; info for run, else warn", "LOG_LEVEL").choices(LOG_LEVELS),
     );
+}
+
+/** Where ConfigRepos and status are: in files, or in Kubernetes. */
+export interface InKubernetes {
+  /** ConfigRepos and status are custom resources. */
+  readonly kubernetes: boolean;
+  /** The one to work in; the kubeconfig's or the pod's own when absent. */
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  /** False when this is the only process that ever works on these hosts. */
+  readonly leaderElect: boolean;
+}
+
+export function withKubernetes(command: Command): Command {
+  const leaderElect = "with --kubernetes: no Lease, for a process that is alone (env: FSSYNC_LEADER_ELECT=false)";
+  return command
+    .addOption(switchable("--kubernetes", "ConfigRepos and status are custom resources, not files", "KUBERNETES"))
+    .addOption(env("--namespace <name>", "with --kubernetes: the namespace to work in, else its own", "NAMESPACE"))
+    .addOption(switchable("--all-namespaces", "with --kubernetes: work in every namespace", "ALL_NAMESPACES"))
+    .addOption(new Option("--no-leader-elect", leaderElect).default(switchedOn("FSSYNC_LEADER_ELECT", true)));
+}
+
+function switchable(flag: string, description: string, name: string): Option {
+  return new Option(flag, `${description} (env: FSSYNC_${name})`).default(switchedOn(`FSSYNC_${name}`));
 }
 
 function env(flags: string, description: string, name: string): Option {
@@ -49,10 +69,11 @@ function env(flags: string, description: string, name: string): Option {
 }
 
 /** Commander takes any value of a flag's variable for yes; people also write `false`. */
-function switchedOn(name: string): boolean {
+function switchedOn(name: string, unset = false): boolean {
   const text = process.env[name] ?? "";
+  if (text === "") return unset;
   if (["true", "1", "yes"].includes(text)) return true;
-  if (["false", "0", "no", ""].includes(text)) return false;
+  if (["false", "0", "no"].includes(text)) return false;
   throw new FssyncError("InvalidSpec", `${name}=${text}: expected true or false`);
 }
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { type Document, LineCounter, type YAMLParseError, isMap, isNode, isScalar, parseAllDocuments } from "yaml";
 import { FssyncError } from "../model/errors.ts";
-import { type Mistake, show } from "./mistakes.ts";
+import { describeMistake, show } from "./mistakes.ts";
 import { type ParseOptions, parseConfigRepo } from "./parse.ts";
 import type { ConfigRepo } from "./schema.ts";
 
@@ -79,7 +79,7 @@ function readDocument(document: Document, index: number, { text, lines, options 
   if ("config" in parsed) return { name: parsed.config.metadata.name, config: parsed.config, findings: [] };
   const findings = parsed.mistakes.map((mistake) => ({
     line: lineOf(document, mistake.path, lines),
-    text: `${label}: ${describe(mistake)}`,
+    text: `${label}: ${describeMistake(mistake)}`,
   }));
   return name === undefined ? { findings } : { name, findings };
 }
@@ -89,17 +89,6 @@ function syntaxFinding(error: YAMLParseError, text: string, lines: LineCounter):
   if (error.code !== "DUPLICATE_KEY") return { line, text: `not YAML: ${error.message}` };
   const key = /^[^:\n]{1,80}/.exec(text.slice(error.pos[0]))?.[0].trim();
   return { line, text: `${key}: a second time — expected each key once in a map` };
-}
-
-function describe({ path, shown, expectation }: Mistake): string {
-  return path.length === 0 ? `${shown} — ${expectation}` : `${pathText(path)}: ${shown} — ${expectation}`;
-}
-
-function pathText(path: readonly (string | number)[]): string {
-  return path.reduce<string>(
-    (text, step) => (typeof step === "number" ? `${text}[${step}]` : text === "" ? step : `${text}.${step}`),
-    "",
-  );
 }
 
 /** The line of the key at a path, or of the nearest thing above it that is there. */

@@ -23,6 +23,18 @@ export function show(value: unknown): string {
   return shortened(JSON.stringify(value).replaceAll(/\/\/[^/@\s"]*@/g, "//***@"));
 }
 
+/** `path: value — expectation` on one line. */
+export function describeMistake({ path, shown, expectation }: Mistake): string {
+  return path.length === 0 ? `${shown} — ${expectation}` : `${pathText(path)}: ${shown} — ${expectation}`;
+}
+
+function pathText(path: readonly (string | number)[]): string {
+  return path.reduce<string>(
+    (text, step) => (typeof step === "number" ? `${text}[${step}]` : text === "" ? step : `${text}.${step}`),
+    "",
+  );
+}
+
 function shortened(text: string): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }

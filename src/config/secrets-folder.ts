@@ -2,10 +2,9 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FssyncError } from "../model/errors.ts";
 import type { Secrets } from "../ports/secrets.ts";
+import { secretValue } from "./secret-value.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
-/** OpenSSH refuses a private key without its last newline. */
-const KEEPS_NEWLINE = new Set(["identity"]);
 const LARGEST = 1024 * 1024;
 
 /**
@@ -27,7 +26,7 @@ export class SecretsFolder implements Secrets {
     for (const key of keys) {
       const value = await readKey(join(folder, key));
       if (value === undefined) continue;
-      values.set(key, KEEPS_NEWLINE.has(key) ? withNewline(value) : value.replace(/\r?\n$/, ""));
+      values.set(key, secretValue(key, value));
     }
     if (values.size === 0)
       throw new FssyncError("SecretInvalid", `Secret ${name}: ${folder} holds no files, one a key`);
@@ -59,8 +58,4 @@ async function readKey(file: string): Promise<string | undefined> {
 
 function reasonOf(error: unknown): string {
   return `cannot be read (${(error as NodeJS.ErrnoException).code ?? "unknown error"})`;
-}
-
-function withNewline(value: string): string {
-  return value.endsWith("\n") ? value : `${value}\n`;
 }

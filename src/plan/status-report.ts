@@ -68,7 +68,7 @@ export interface ReportOptions {
 }
 
 /** How an app's hosts are counted: `pending` is whatever is under way or waits, `failed` includes conflicts. */
-const COUNTED_AS = {
+export const COUNTED_AS = {
   Failed: "failed",
   Conflict: "failed",
   Unreachable: "unreachable",

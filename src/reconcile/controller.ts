@@ -2,6 +2,7 @@ import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
 import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
+import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
 import type { Wish } from "./requests.ts";
@@ -76,7 +77,7 @@ export class Controller implements Desk, AsyncDisposable {
     for (const { operation } of operations) {
       operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
     }
-    await Promise.race([Promise.all(operations.map(({ operation }) => operation.finished)), aborted(signal)]);
+    await orAborted(Promise.all(operations.map(({ operation }) => operation.finished)), signal);
     const reports = operations.map(({ repo, selection, operation }) =>
       report(repo, { ...selection, hosts: operation.hosts }),
     );
@@ -125,9 +126,4 @@ export class Controller implements Desk, AsyncDisposable {
 
 function report({ repo, status, suspension }: RepoController, options: ReportOptions): RepoReport {
   return reportRepo(repo, status, { ...options, suspended: (app, host) => suspension.holds(app, host) });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

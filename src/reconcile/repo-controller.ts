@@ -168,6 +168,11 @@ export class RepoController implements AsyncDisposable {
     this.#enqueueLagging();
   }
 
+  /** Stores again what somebody else removed from the store. */
+  storeAgain(lost: { readonly apps?: Iterable<AppKey>; readonly hosts?: Iterable<HostKey> }): Promise<void> {
+    return this.#saver.save(lost);
+  }
+
   /** Looks at everything anew at once, hosts that failed included: something that they depend on was changed. */
   lookAgain(): void {
     if (!this.#suspension.now.repo) this.#polls.trigger();

@@ -1,24 +1,33 @@
 import { setFlagsFromString } from "node:v8";
 import { startControlServer } from "../../http/control-server.ts";
 import { listen, publicServer } from "../../http/server.ts";
+import { aborted, orAborted } from "../../ports/abort.ts";
+import type { Controller } from "../../reconcile/controller.ts";
+import type { Leadership } from "../builders.ts";
+import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 
 /** How long syncs under way may take after SIGTERM; Kubernetes gives 30 s in all. */
 const DRAIN_DEADLINE = 25_000;
+/** With another process waiting to lead: what is ended is run again there, sooner than it would be over here. */
+const HANDOVER_DEADLINE = 1000;
 
 // A controller lives for months and works in bursts: its heap shall grow in small steps, not by four times what lives.
 setFlagsFromString("--optimize-for-size");
 
 /** The controller: reconciles until it is told to stop, then drains. */
-export async function runCommand(context: Context): Promise<number> {
-  const { build, log, signal, impatient } = context;
+export async function runCommand(context: Context, _: string[], options: InKubernetes): Promise<number> {
+  await (options.kubernetes ? runInCluster(context, options) : runStandalone(context));
+  return 0;
+}
+
+async function runStandalone(context: Context): Promise<void> {
+  const { build, log, signal } = context;
   let notReady: string | null = "starting";
   await using program = await build.program(context, { log, retry: true });
   const { controller } = program;
   await using stack = new AsyncDisposableStack();
-  const server = publicServer({ metrics: program.exposeMetrics, notReady: () => notReady });
-  stack.defer(() => server.close());
-  const address = await listen(server, context.listen);
+  const address = await serve(context, stack, program.exposeMetrics, () => notReady);
 
   const forgotten = await program.forgetOthers();
   if (forgotten.length > 0) log.info({ repos: forgotten }, "repos forgotten that are not configured any more");
@@ -31,14 +40,51 @@ export async function runCommand(context: Context): Promise<number> {
 
   await aborted(signal);
   notReady = "stopping";
-  impatient.addEventListener("abort", () => controller.kill(), { once: true });
-  const drained = await controller.drain(DRAIN_DEADLINE);
-  if (drained) log.info("drained");
-  else log.warn({ deadline: DRAIN_DEADLINE }, "syncs under way were ended; they run again after the restart");
-  return 0;
+  await drain(context, controller, DRAIN_DEADLINE);
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+async function runInCluster(context: Context, options: InKubernetes): Promise<void> {
+  const { build, log, signal } = context;
+  await using cluster = await build.cluster({ ...context, ...options }, log);
+  await using stack = new AsyncDisposableStack();
+  const notReady = () => (signal.aborted ? "stopping" : cluster.notReady());
+  const address = await serve(context, stack, cluster.exposeMetrics, notReady);
+  log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
+  const deadline = options.leaderElect ? HANDOVER_DEADLINE : DRAIN_DEADLINE;
+  await cluster.run((leadership) => lead(context, leadership, deadline), signal);
+}
+
+/** One time as leader: until this process is told to stop, or another one may lead. */
+async function lead(context: Context, leadership: Leadership, deadline: number): Promise<void> {
+  const { log, signal } = context;
+  const { controller, controlSocket, start, lost } = leadership;
+  const over = AbortSignal.any([signal, lost]);
+  lost.addEventListener("abort", () => controller.kill(), { once: true });
+  const control = await startControlServer(controller, controlSocket);
+  try {
+    await orAborted(start(), over);
+    await aborted(over);
+    if (lost.aborted) log.warn("leadership is lost: the syncs under way were ended");
+    else await drain(context, controller, deadline);
+  } finally {
+    await control.close();
+  }
+}
+
+async function drain({ log, impatient }: Context, controller: Controller, deadline: number): Promise<void> {
+  impatient.addEventListener("abort", () => controller.kill(), { once: true });
+  const drained = await controller.drain(deadline);
+  if (drained) log.info("drained");
+  else log.warn({ deadline }, "syncs under way were ended; they run again after the restart");
+}
+
+async function serve(
+  { listen: listenOn }: Context,
+  stack: AsyncDisposableStack,
+  metrics: () => Promise<string>,
+  notReady: () => string | null,
+): Promise<string> {
+  const server = publicServer({ metrics, notReady });
+  stack.defer(() => server.close());
+  return await listen(server, listenOn);
 }

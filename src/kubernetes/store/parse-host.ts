@@ -5,6 +5,7 @@ import { REASONS, type Reason } from "../../model/errors.ts";
 import { hostKey } from "../../model/host.ts";
 import type { AppRecord, Failure, HostRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
+import type { State } from "../../model/state.ts";
 import { configHostName, type Resource } from "../objects.ts";
 import { textApp, textTime } from "./text.ts";
 
@@ -22,6 +23,7 @@ export interface StoredHost {
   /** Number of the last attempt that the record of each app covers. */
   readonly covered: ReadonlyMap<AppKey, number>;
   readonly conditions: readonly Condition[];
+  readonly state: State | undefined;
 }
 
 /** Reads a ConfigHost. Null when it holds no record yet; throws when it is not as the store writes them. */
@@ -30,7 +32,7 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
   if (metadata?.name !== configHostName(repo, { address, port })) {
     throw new Error(`its name does not belong to ${address} port ${port}`);
   }
-  const { apps, root = specRoot, conditions = [] } = StoredStatus.parse(status ?? {});
+  const { apps, root = specRoot, conditions = [], state } = StoredStatus.parse(status ?? {});
   if (apps === undefined) return null;
   const records = apps.map((app) => [intern(textApp(app.app)) as AppKey, app] as const);
   if (new Set(records.map(([key]) => key)).size < records.length) throw new Error("it names an app twice");
@@ -45,6 +47,7 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
     specRoot,
     covered: new Map(records.map(([key, { attempt = 0 }]) => [key, attempt])),
     conditions,
+    state,
   };
 }
 

@@ -3,6 +3,7 @@ import { appId, type AppKey } from "../../model/app.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { AppRecord, DesiredRecord, HostRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
+import type { State } from "../../model/state.ts";
 import { configAppName, configHostName, type ObjectRef, type RepoRef } from "../objects.ts";
 import { AttemptLog, UNKNOWN_DIGEST } from "./attempt-log.ts";
 import type { StoredHost } from "./parse-host.ts";
@@ -15,6 +16,8 @@ export interface HostMemory {
   readonly begun: Map<AppKey, number>;
   specRoot: string;
   conditions: readonly Condition[];
+  /** As it was written the last time; undefined when it was not yet. */
+  state: State | undefined;
 }
 
 /** What the store must know of a repo to write its objects. Records themselves are not kept. */
@@ -86,6 +89,7 @@ export class RepoMemory {
       begun: new Map(),
       specRoot: root,
       conditions: [],
+      state: undefined,
     };
     this.hosts.set(record.key, memory);
     for (const app of memory.covered.keys()) if (!record.apps.has(app)) forget(memory, app);
@@ -101,8 +105,8 @@ export class RepoMemory {
   }
 
   /** Takes in what was stored; returns the record with what is suspected of each app. */
-  restore({ record, covered, conditions, specRoot }: StoredHost): HostRecord {
-    this.hosts.set(record.key, { covered: new Map(covered), begun: new Map(), specRoot, conditions });
+  restore({ record, covered, conditions, state, specRoot }: StoredHost): HostRecord {
+    this.hosts.set(record.key, { covered: new Map(covered), begun: new Map(), specRoot, conditions, state });
     const apps = new Map<AppKey, AppRecord>();
     for (const [key, app] of record.apps) {
       const suspected = this.log(key).suspected({ ...app, covered: covered.get(key) ?? 0 });

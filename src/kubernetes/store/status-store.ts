@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Condition } from "../../config/resources.ts";
 import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
 import { parseHostText, type HostKey } from "../../model/host.ts";
@@ -12,7 +13,7 @@ import { repoLabel, repoSelector } from "./labels.ts";
 import { makeApp, makeHost } from "./make.ts";
 import type { ObjectLane } from "./object-lane.ts";
 import { Patience } from "./patience.ts";
-import { RepoMemory } from "./repo-memory.ts";
+import { RepoMemory, type HostMemory } from "./repo-memory.ts";
 import { ResourceApi } from "./resource-api.ts";
 import { readRepo, StatusLoader } from "./status-loader.ts";
 import type { StatusWriter } from "./status-writer.ts";
@@ -90,6 +91,21 @@ export class KubernetesStatusStore implements StatusStore {
     for (const [key, host] of change.hosts ?? []) this.#later(this.#putHost(repo, memory, key, host));
   }
 
+  /**
+   * Writes those of the hosts that are in another state than was written the last time: what hosts shall
+   * have may have moved, or work may have been suspended, without anything happening on the host.
+   */
+  restate(repo: string, records: Iterable<HostRecord>): void {
+    const memory = this.#repos.get(repo);
+    if (!memory || !this.#options.writer.open) return;
+    for (const record of records) {
+      const before = memory.hosts.get(record.key);
+      const { state, conditions } = before ? this.#statusOf(repo, memory, record, before) : {};
+      if (before?.state === state && sameReasons(conditions ?? [], before?.conditions ?? [])) continue;
+      this.#later(this.#putHost(repo, memory, record.key, record));
+    }
+  }
+
   async begin(repo: string, host: HostRecord, apps: ReadonlySet<AppKey>): Promise<void> {
     const memory = this.#memory(repo);
     this.#mustBeOpen();
@@ -152,24 +168,25 @@ export class KubernetesStatusStore implements StatusStore {
   }
 
   #putHost(repo: string, memory: RepoMemory, key: HostKey, record: HostRecord | null): Promise<void> {
-    const { writer, clock, suspended } = this.#options;
     if (record === null) return this.#dropHost(memory, key);
     const host = memory.cover(record);
-    const { revision, desired } = memory;
-    const { covered, conditions } = host;
-    const status = hostStatus({
-      record,
-      revision,
-      desired,
-      covered,
-      conditions,
-      suspended: (app) => suspended(repo, app, key),
-      now: clock.now(),
-    });
+    const status = this.#statusOf(repo, memory, record, host);
     host.conditions = status.conditions ?? [];
+    host.state = status.state ?? undefined;
     const spec = host.specRoot === record.root ? {} : { spec: { root: record.root } };
     host.specRoot = record.root;
-    return writer.write(memory.host(record), status, { make: makeHost(memory, record), isNew: true, ...spec });
+    return this.#options.writer.write(memory.host(record), status, {
+      make: makeHost(memory, record),
+      isNew: true,
+      ...spec,
+    });
+  }
+
+  #statusOf(repo: string, { revision, desired }: RepoMemory, record: HostRecord, host: HostMemory) {
+    const { clock, suspended } = this.#options;
+    const { covered, conditions } = host;
+    const isSuspended = (app: AppKey) => suspended(repo, app, record.key);
+    return hostStatus({ record, revision, desired, covered, conditions, suspended: isSuspended, now: clock.now() });
   }
 
   async #dropHost(memory: RepoMemory, key: HostKey): Promise<void> {
@@ -200,6 +217,11 @@ export class KubernetesStatusStore implements StatusStore {
     const { revision, problems } = await readRepo(this.#api, ref);
     return revision !== null || problems.length > 0;
   }
+}
+
+function sameReasons(a: readonly Condition[], b: readonly Condition[]): boolean {
+  const text = (conditions: readonly Condition[]) => conditions.map(({ type, reason }) => `${type} ${reason}`).join();
+  return text(a) === text(b);
 }
 
 function concerns({ ref, make }: ObjectLane, repo: RepoRef): boolean {

@@ -1,0 +1,104 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { assembleRepo, CONTROL_SOCKET, openDataDir, type Places } from "./assembly.ts";
+import type { Cluster, Leadership } from "./cli/builders.ts";
+import type { InKubernetes } from "./cli/globals.ts";
+import { systemClock } from "./clock/system-clock.ts";
+import { KubeClient } from "./kubernetes/client.ts";
+import { EventRecorder } from "./kubernetes/events.ts";
+import { LeaderElector } from "./kubernetes/leader-elector.ts";
+import type { BuildRepo } from "./kubernetes/running-repo.ts";
+import { KubernetesStatusStore } from "./kubernetes/store/status-store.ts";
+import { StatusWriter } from "./kubernetes/store/status-writer.ts";
+import { Supervisor } from "./kubernetes/supervisor.ts";
+import type { Term } from "./kubernetes/term.ts";
+import type { AppKey } from "./model/app.ts";
+import type { HostKey } from "./model/host.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { Controller } from "./reconcile/controller.ts";
+
+/** How long the last records may take to be written when the controller ends. */
+const LAST_WRITES = 3000;
+
+/** The program with Kubernetes as its source of ConfigRepos and its status store. Nothing is started. */
+export async function assembleCluster(
+  options: Places & InKubernetes,
+  { version, log }: { version: string; log: Logger },
+): Promise<Cluster> {
+  await using made = new AsyncDisposableStack();
+  const { dataDir, runDir } = made.use(await openDataDir(options.dataDir));
+  const client = made.use(KubeClient.load());
+  const own = options.namespace ?? client.namespace;
+  const namespace = options.allNamespaces ? null : own;
+  const metrics = new Metrics({ clock: systemClock, version });
+  metrics.leader(false);
+  const identity = process.env["POD_NAME"] ?? hostname();
+  const sink = made.use(new EventRecorder({ client, clock: systemClock, log, instance: identity }));
+  const around = { file: "", dataDir, runDir, allowFileUrls: options.allowFileUrls, metrics, retry: true };
+  const elector = options.leaderElect
+    ? new LeaderElector({
+        client,
+        namespace: own,
+        identity,
+        clock: systemClock,
+        log,
+      })
+    : undefined;
+
+  async function lead(term: Term | undefined, work: (leadership: Leadership) => Promise<void>): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    metrics.leader(true);
+    stack.defer(() => metrics.leader(false));
+    const clock = systemClock;
+    const writer = stack.use(new StatusWriter({ client, clock, log, mayWrite: () => term?.valid() ?? true }));
+    const suspended = (repo: string, app: AppKey, host: HostKey): boolean => supervisor.holds(repo, app, host);
+    const store = stack.use(new KubernetesStatusStore({ client, writer, suspended, clock, log }));
+    stack.defer(() => writer.flush(AbortSignal.timeout(LAST_WRITES)));
+    const build: BuildRepo = (name, config, parts) => {
+      const repo = assembleRepo(config, { ...around, ...parts, name, store, log: log.child({ repo: name }) });
+      return {
+        controller: repo.controller,
+        allow: (milliseconds) => repo.transport.allow?.(milliseconds),
+        [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
+      };
+    };
+    const controller = new Controller({ repos: [], clock });
+    const remaining = term && (() => term.remaining());
+    const supervisor: Supervisor = stack.use(
+      new Supervisor({
+        ...around,
+        client,
+        namespace,
+        build,
+        store,
+        writer,
+        sink,
+        controller,
+        clock,
+        log,
+        ...(remaining && { remaining }),
+      }),
+    );
+    term?.onRenewed(() => supervisor.allow(term.remaining()));
+    const lost = term?.signal ?? new AbortController().signal;
+    const start = () => supervisor.start();
+    await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
+  }
+
+  let answered = false;
+  const stack = made.move();
+  return {
+    exposeMetrics: () => metrics.expose(),
+    notReady: () => {
+      // Once is enough: an API server that goes away later must not take the pods out of service.
+      answered ||= elector?.leader !== undefined;
+      return elector && !answered ? "it is not known yet who leads: the API server has not answered" : null;
+    },
+    run: async (work, signal) => {
+      if (elector) await elector.run({ signal, lead: (term) => lead(term, work) });
+      else await lead(undefined, work);
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

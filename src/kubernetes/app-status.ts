@@ -1,0 +1,123 @@
+import type { ConfigAppStatus, HistoryEntry } from "../config/resources.ts";
+import type { HostKey } from "../model/host.ts";
+import type { AppRecord } from "../model/record.ts";
+import { shortRevision } from "../model/revision.ts";
+import { severity, worst, type State } from "../model/state.ts";
+import { stateOf } from "../plan/state.ts";
+import { COUNTED_AS } from "../plan/status-report.ts";
+import type { Fleet, FleetApp } from "../reconcile/fleet.ts";
+import type { Suspension } from "../reconcile/suspension.ts";
+import { conditionsAfter, type Finding } from "./conditions.ts";
+import { isoTime } from "./time.ts";
+
+/** Rollouts that are remembered. */
+const HISTORY = 5;
+
+/** The part of a ConfigApp's status that is about its hosts. */
+export type AppSummary = Pick<
+  ConfigAppStatus,
+  "state" | "hosts" | "history" | "conditions" | "lastAttemptedRevision" | "lastAppliedRevision"
+>;
+
+type Counts = NonNullable<ConfigAppStatus["hosts"]>;
+
+interface HostOfApp {
+  readonly key: HostKey;
+  readonly state: State;
+  readonly record: AppRecord;
+}
+
+/** Looks at every host of the app once. `before` is what was written the last time. */
+export function summarizeApp(
+  fleet: Fleet,
+  app: FleetApp,
+  suspension: Suspension,
+  before: AppSummary | undefined,
+  at: { now: number; generation: number | undefined },
+): AppSummary {
+  const hosts = [...hostsOf(fleet, app, suspension)];
+  const counts = { total: hosts.length, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
+  for (const { state } of hosts) counts[COUNTED_AS[state]] += 1;
+  const state = app.refused ? "Failed" : worst(hosts.map((host) => host.state));
+  const done = counts.total > 0 && counts.synced === counts.total;
+  const applied = done ? app.revision : before?.lastAppliedRevision;
+  return {
+    state,
+    hosts: counts,
+    ...(hosts.some(({ record }) => wasTried(record, app))
+      ? { lastAttemptedRevision: app.revision }
+      : lastTried(before)),
+    ...(applied === undefined ? {} : { lastAppliedRevision: applied }),
+    history: historyAfter(before?.history ?? [], app, counts, at.now),
+    conditions: conditionsAfter(before?.conditions, findings(app, state, counts, hosts), at),
+  };
+}
+
+function* hostsOf(fleet: Fleet, app: FleetApp, suspension: Suspension): Iterable<HostOfApp> {
+  for (const key of fleet.hostsOf(app.key)) {
+    const record = fleet.hosts.get(key)?.records.get(app.key);
+    if (record) yield { key, record, state: stateOf(record, app, suspension.holds(app.key, key)) };
+  }
+}
+
+function wasTried({ digest, unfinished, failure }: AppRecord, app: FleetApp): boolean {
+  return digest === app.digest || unfinished.at(-1) === app.revision || failure !== null;
+}
+
+function lastTried(before: AppSummary | undefined) {
+  return before?.lastAttemptedRevision === undefined ? {} : { lastAttemptedRevision: before.lastAttemptedRevision };
+}
+
+function historyAfter(
+  before: readonly HistoryEntry[],
+  { revision, digest, seenAt, retired }: FleetApp,
+  { total, synced }: Counts,
+  now: number,
+): HistoryEntry[] {
+  if (retired) return [...before];
+  const latest = before[0]?.digest === digest ? before[0] : undefined;
+  const finishedAt = latest?.finishedAt ?? (total > 0 && synced === total ? isoTime(now) : undefined);
+  const startedAt = latest?.startedAt ?? isoTime(seenAt);
+  const entry = { revision, digest, startedAt, ...(finishedAt === undefined ? {} : { finishedAt }), total, synced };
+  return [entry, ...before.slice(latest ? 1 : 0)].slice(0, HISTORY);
+}
+
+function findings(app: FleetApp, state: State, counts: Counts, hosts: readonly HostOfApp[]): Finding[] {
+  const has = `${counts.synced} of ${counts.total} hosts have ${app.retired ? "it removed" : shortRevision(app.revision)}`;
+  const ready = (holds: boolean, reason: string, message: string) =>
+    ({ type: "Ready", holds, reason, message }) as const;
+  if (app.refused) {
+    const { reason, message } = app.refused;
+    return [ready(false, reason, message), { type: "Stalled", holds: true, reason, message }];
+  }
+  if (counts.total === 0) return [ready(true, "NoHosts", "the inventory names no host that runs it")];
+  const example = worstHost(hosts);
+  const why = example ? `; ${example.key}: ${told(example)}` : "";
+  const moving = hosts.some((host) => host.state === "Pending" || host.state === "Syncing");
+  return [
+    ready(state === "Synced", example?.record.failure?.reason ?? state, `${has}${why}`),
+    { type: "Reconciling", holds: moving, reason: "Progressing", message: has },
+  ];
+}
+
+/** The host that an operator would look at first; always the same one, so that the message stays. */
+function worstHost(hosts: readonly HostOfApp[]): HostOfApp | undefined {
+  let found: HostOfApp | undefined;
+  for (const host of hosts) {
+    if (host.state === "Synced" || host.state === "Pending" || host.state === "Syncing") continue;
+    const order = found ? severity(host.state) - severity(found.state) : -1;
+    if (order < 0 || (order === 0 && host.key < found!.key)) found = host;
+  }
+  return found;
+}
+
+function told({ state, record: { failure } }: HostOfApp): string {
+  return failure ? `${failure.reason}: ${failure.message}` : state;
+}
+
+/** A ConfigApp that the controller has not looked at yet keeps what it says. */
+export function summaryOf(status: ConfigAppStatus | undefined): AppSummary | undefined {
+  if (!status) return undefined;
+  const { state, hosts, history, conditions, lastAttemptedRevision, lastAppliedRevision } = status;
+  return { state, hosts, history, conditions, lastAttemptedRevision, lastAppliedRevision };
+}

@@ -1,0 +1,146 @@
+import { isDeepStrictEqual } from "node:util";
+import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
+import type { HostRecord } from "../model/record.ts";
+import { sleep, type Clock } from "../ports/clock.ts";
+import type { Events } from "../ports/events.ts";
+import type { Fleet } from "../reconcile/fleet.ts";
+import type { RepoController } from "../reconcile/repo-controller.ts";
+import { summarizeApp, summaryOf, type AppSummary } from "./app-status.ts";
+import { repoSummaryOf, starting, summarizeRepo, type RepoSummary } from "./repo-status.ts";
+
+/** An app is written at most this often, however many of its hosts move. */
+const INTERVAL = 1000;
+/** A host that lags for longer than this says so; one that is synced before costs one write only. */
+const HOSTS_INTERVAL = 15_000;
+
+export interface PublisherOptions {
+  readonly controller: RepoController;
+  /** Generation of the ConfigRepo that the controller works by. */
+  readonly generation: () => number | undefined;
+  /** What the objects said before this process. */
+  readonly before: {
+    readonly repo: ConfigRepoStatus | undefined;
+    readonly app: (app: AppKey) => ConfigAppStatus | undefined;
+  };
+  readonly writeRepo: (status: Partial<ConfigRepoStatus>) => void;
+  readonly writeApp: (app: AppKey, status: AppSummary) => void;
+  /** Writes those of the hosts whose state is another one than was written the last time. */
+  readonly restate: (hosts: readonly HostRecord[]) => void;
+  readonly events: Events;
+  readonly clock: Clock;
+}
+
+/**
+ * Writes what ConfigApp and ConfigRepo say of their hosts. It looks once a second at what moved since the
+ * last look, and at nothing else.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #apps = new Map<AppKey, AppSummary>();
+  #repo: RepoSummary | undefined;
+  #fleet: Fleet | undefined;
+  #takeChanged: () => ReadonlySet<AppKey> = () => new Set();
+  /** Apps that moved in this interval, and in the one before: a host that lags since then says so now. */
+  #restless = new Set<AppKey>();
+  #restlessBefore = new Set<AppKey>();
+  #restatedAt: number;
+  #problems: unknown;
+  #suspended: unknown;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#repo = repoSummaryOf(options.before.repo);
+    this.#restatedAt = options.clock.monotonic();
+  }
+
+  /** Publishes until the signal aborts, and once more then. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    while (!signal.aborted) {
+      this.publish();
+      await sleep(clock, INTERVAL, signal);
+    }
+    this.publish();
+  }
+
+  /** What moved since the last call. */
+  publish(): void {
+    const { controller, clock } = this.#options;
+    if (!controller.known) return this.#publishStart();
+    if (this.#fleet !== controller.fleet) {
+      this.#fleet = controller.fleet;
+      this.#takeChanged = this.#fleet.watch();
+    }
+    const changed = this.#takeChanged();
+    for (const app of changed) {
+      this.#publishApp(app);
+      this.#restless.add(app);
+    }
+    if (clock.monotonic() - this.#restatedAt >= HOSTS_INTERVAL) this.#restate();
+    const { problems, suspension } = controller;
+    const same = isDeepStrictEqual(problems, this.#problems) && suspension.now === this.#suspended;
+    if (changed.size > 0 || !same) this.#publishRepo();
+    this.#problems = problems;
+    this.#suspended = suspension.now;
+  }
+
+  /** Until Git and the inventory have spoken nothing is counted: what the objects say from before stands. */
+  #publishStart(): void {
+    const { controller, writeRepo } = this.#options;
+    if (controller.suspension.now.repo) return;
+    if (controller.problems.length > 0) return this.#publishRepo();
+    const conditions = starting(this.#repo?.conditions, this.#at());
+    if (isDeepStrictEqual(conditions, this.#repo?.conditions)) return;
+    this.#repo = { ...this.#repo, conditions };
+    writeRepo({ conditions });
+  }
+
+  #publishApp(key: AppKey): void {
+    const { controller, before, writeApp } = this.#options;
+    const app = controller.fleet.desired.get(key);
+    if (!app) return void this.#apps.delete(key);
+    const known = this.#apps.get(key) ?? summaryOf(before.app(key));
+    const next = summarizeApp(controller.fleet, app, controller.suspension, known, this.#at());
+    this.#apps.set(key, next);
+    if (isDeepStrictEqual(next, known)) return;
+    writeApp(key, next);
+    this.#tellFinished(key, known, next);
+  }
+
+  #tellFinished(app: AppKey, before: AppSummary | undefined, { history = [] }: AppSummary): void {
+    const [latest] = history;
+    if (latest?.finishedAt === undefined) return;
+    const known = before?.history?.[0];
+    if (known?.digest === latest.digest && known.finishedAt !== undefined) return;
+    const message = `${latest.revision} is on all ${latest.total} hosts`;
+    this.#options.events.record({ app }, "Normal", "SyncSucceeded", message);
+  }
+
+  #publishRepo(): void {
+    const { controller, writeRepo } = this.#options;
+    const { fleet, problems, suspension } = controller;
+    const next = summarizeRepo(fleet, problems, suspension, this.#repo, this.#at());
+    // Before Git and the inventory have spoken only what is wrong can be said.
+    const told = controller.known ? next : { ...this.#repo, conditions: next.conditions };
+    if (isDeepStrictEqual(told, this.#repo)) return;
+    this.#repo = told;
+    writeRepo(told);
+  }
+
+  #restate(): void {
+    const { controller, clock, restate } = this.#options;
+    this.#restatedAt = clock.monotonic();
+    const apps = this.#restlessBefore;
+    this.#restlessBefore = this.#restless;
+    this.#restless = new Set();
+    const keys = new Set<HostKey>([...apps].flatMap((app) => [...controller.fleet.hostsOf(app)]));
+    const records = [...keys].map((key) => controller.fleet.recordOf(key)).filter((record) => record !== null);
+    if (records.length > 0) restate(records);
+  }
+
+  #at() {
+    return { now: this.#options.clock.now(), generation: this.#options.generation() };
+  }
+}

@@ -1,0 +1,39 @@
+import { appId } from "../model/app.ts";
+import { parseHostText } from "../model/host.ts";
+import type { EventReason, Events, EventSubject } from "../ports/events.ts";
+import { configAppName, configHostName, type ObjectRef, type RepoRef } from "./objects.ts";
+
+/** Where events go; see `EventRecorder`. */
+export interface EventSink {
+  event(
+    about: ObjectRef & { readonly uid?: string },
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+  ): void;
+}
+
+/** Events of one repo, each about the custom resource of what it names. */
+export class RepoEvents implements Events {
+  readonly #repo: RepoRef;
+  readonly #sink: EventSink;
+
+  constructor({ repo, sink }: { repo: RepoRef; sink: EventSink }) {
+    this.#repo = repo;
+    this.#sink = sink;
+  }
+
+  record(about: EventSubject, type: "Normal" | "Warning", reason: EventReason, message: string): void {
+    this.#sink.event(this.#object(about), type, reason, message);
+  }
+
+  #object({ app, host }: EventSubject): ObjectRef & { uid?: string } {
+    const { namespace, name, uid } = this.#repo;
+    if (host !== undefined) {
+      const { address, port = 22 } = parseHostText(host)!;
+      return { kind: "ConfigHost", namespace, name: configHostName(name, { address, port }) };
+    }
+    if (app !== undefined) return { kind: "ConfigApp", namespace, name: configAppName(name, appId(app)) };
+    return { kind: "ConfigRepo", namespace, name, uid };
+  }
+}

@@ -1,0 +1,155 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Logger } from "pino";
+import type { ConfigRepo } from "../config/schema.ts";
+import type { AppKey } from "../model/app.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Events } from "../ports/events.ts";
+import type { Secrets } from "../ports/secrets.ts";
+import type { RepoController } from "../reconcile/repo-controller.ts";
+import type { KubeClient } from "./client.ts";
+import { configAppName, type RepoRef } from "./objects.ts";
+import { Publisher } from "./publisher.ts";
+import { RepoEvents, type EventSink } from "./repo-events.ts";
+import { Resyncs, type Asked } from "./resyncs.ts";
+import { WatchedSecrets } from "./secrets.ts";
+import type { KubernetesStatusStore } from "./store/status-store.ts";
+import type { StatusWriter } from "./store/status-writer.ts";
+import { unhandled, type WatchedApp, type WatchedHost, type WatchedRepo } from "./watched.ts";
+import { appId } from "../model/app.ts";
+
+/** A repo with all its parts, made by the composition root. */
+export interface BuiltRepo extends AsyncDisposable {
+  readonly controller: RepoController;
+  /** See `Transport.allow`. */
+  allow(milliseconds: number): void;
+}
+
+export type BuildRepo = (name: string, config: ConfigRepo, parts: { secrets: Secrets; events: Events }) => BuiltRepo;
+
+/** What lies below one ConfigRepo, as it is watched; by the names of the objects. */
+export interface Below {
+  readonly apps: ReadonlyMap<string, WatchedApp>;
+  readonly hosts: ReadonlyMap<string, WatchedHost>;
+}
+
+export interface RunningRepoOptions {
+  /** Name in log, metrics and store. */
+  readonly name: string;
+  readonly repo: WatchedRepo;
+  readonly config: ConfigRepo;
+  readonly below: Below;
+  readonly build: BuildRepo;
+  readonly client: KubeClient;
+  readonly store: KubernetesStatusStore;
+  readonly writer: StatusWriter;
+  readonly sink: EventSink;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** One ConfigRepo that is worked on: its controller, and what goes between it and the custom resources. */
+export class RunningRepo implements AsyncDisposable {
+  readonly config: ConfigRepo;
+  readonly built: BuiltRepo;
+  #repo: WatchedRepo;
+  readonly #options: RunningRepoOptions;
+  readonly #secrets: WatchedSecrets;
+  readonly #publisher: Publisher;
+  readonly #resyncs: Resyncs;
+  readonly #end = new AbortController();
+  #published: Promise<void> = Promise.resolve();
+
+  constructor(options: RunningRepoOptions) {
+    const { repo, config, client, clock, log, sink, name, store } = options;
+    this.#options = options;
+    this.#repo = repo;
+    this.config = config;
+    store.register(name, repo.ref);
+    const events = new RepoEvents({ repo: repo.ref, sink });
+    const { namespace } = repo.ref;
+    const changed = (secret: string) => {
+      log.info({ secret }, "a Secret has changed");
+      this.controller.lookAgain();
+    };
+    this.#secrets = new WatchedSecrets({ client, namespace, changed, clock, log });
+    this.built = options.build(name, config, { secrets: this.#secrets, events });
+    const { controller } = this.built;
+    this.#publisher = this.#makePublisher(events);
+    const handled = ({ ref, token }: Asked) =>
+      this.#write(options.writer.write(ref, { lastHandledReconcileAt: token }));
+    this.#resyncs = new Resyncs({ controller, events, handled, clock, log });
+  }
+
+  get controller(): RepoController {
+    return this.built.controller;
+  }
+
+  get ref(): RepoRef {
+    return this.#repo.ref;
+  }
+
+  async start(): Promise<void> {
+    await this.controller.load();
+    if (this.#end.signal.aborted) return;
+    this.look(this.#repo, this.#options.below);
+    this.controller.start(this.#end.signal);
+    this.#published = this.#publisher.run(this.#end.signal);
+  }
+
+  /** Whether the repo may go on under this specification; suspending is all that can change on the way. */
+  suits({ spec }: ConfigRepo): boolean {
+    return isDeepStrictEqual({ ...spec, suspend: false }, { ...this.config.spec, suspend: false });
+  }
+
+  /** Takes in what people ask of the repo and of what lies below it. */
+  look(repo: WatchedRepo, { apps, hosts }: Below): void {
+    this.#repo = repo;
+    const stopped = { repo: repo.suspend, apps: new Set<AppKey>(), hosts: new Set<string>() };
+    const asked: Asked[] = [];
+    const { namespace } = repo.ref;
+    if (unhandled(repo)) asked.push({ ref: { kind: "ConfigRepo", ...repo.ref }, token: repo.requestedAt! });
+    for (const one of apps.values()) {
+      if (one.suspend) stopped.apps.add(one.app);
+      const ref = { kind: "ConfigApp", namespace, name: one.name } as const;
+      if (unhandled(one)) asked.push({ ref, token: one.requestedAt!, app: one.app });
+    }
+    for (const one of hosts.values()) {
+      if (one.suspend) stopped.hosts.add(one.host);
+      const ref = { kind: "ConfigHost", namespace, name: one.name } as const;
+      if (unhandled(one)) asked.push({ ref, token: one.requestedAt!, host: one.host });
+    }
+    this.controller.suspend(stopped);
+    this.#resyncs.take(asked, this.#end.signal);
+  }
+
+  /** Ends the syncs under way; what they brought so far is known to the store as unfinished. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await this.built[Symbol.asyncDispose]();
+    await this.#published;
+    await this.#resyncs.ended();
+    await this.#secrets[Symbol.asyncDispose]();
+  }
+
+  #makePublisher(events: Events): Publisher {
+    const { writer, store, name, below, clock, repo } = this.#options;
+    const { namespace } = repo.ref;
+    const appName = (app: AppKey) => configAppName(repo.ref.name, appId(app));
+    return new Publisher({
+      controller: this.controller,
+      generation: () => this.#repo.generation,
+      before: { repo: repo.status, app: (app) => below.apps.get(appName(app))?.status },
+      writeRepo: (status) => this.#write(writer.write({ kind: "ConfigRepo", ...repo.ref }, status)),
+      writeApp: (app, status) =>
+        this.#write(writer.write({ kind: "ConfigApp", namespace, name: appName(app) }, status)),
+      restate: (hosts) => store.restate(name, hosts),
+      events,
+      clock,
+    });
+  }
+
+  /** Nothing waits for it: what cannot be written is tried again by the writer, and said there. */
+  #write(written: Promise<void>): void {
+    written.catch((err: unknown) => this.#options.log.debug({ err }, "status not written"));
+  }
+}

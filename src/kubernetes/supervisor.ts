@@ -1,0 +1,264 @@
+import type { Logger } from "pino";
+import { RESOURCES, type ResourceKind } from "../config/resources.ts";
+import { describeMistake } from "../config/mistakes.ts";
+import { parseConfigRepo } from "../config/parse.ts";
+import type { ConfigRepo } from "../config/schema.ts";
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
+import { orAborted } from "../ports/abort.ts";
+import type { Clock } from "../ports/clock.ts";
+import { noMetrics } from "../queue/metrics.ts";
+import { Backoff } from "../queue/rate-limiter.ts";
+import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
+import type { Controller } from "../reconcile/controller.ts";
+import type { RepoController } from "../reconcile/repo-controller.ts";
+import type { KubeClient } from "./client.ts";
+import { Informer } from "./informer.ts";
+import { GROUP, REPO_LABEL, VERSION, type Resource } from "./objects.ts";
+import type { EventSink } from "./repo-events.ts";
+import { invalidSpec } from "./repo-status.ts";
+import { RunningRepo, type BuildRepo } from "./running-repo.ts";
+import type { KubernetesStatusStore } from "./store/status-store.ts";
+import type { StatusWriter } from "./store/status-writer.ts";
+import {
+  asksOtherwise,
+  isAnother,
+  watchedApp,
+  watchedHost,
+  watchedRepo,
+  type WatchedApp,
+  type WatchedHost,
+  type WatchedRepo,
+} from "./watched.ts";
+
+/** ConfigRepos that are started or changed at a time. */
+const WORKERS = 4;
+
+type Watched = WatchedRepo | WatchedApp | WatchedHost;
+
+export interface SupervisorOptions {
+  readonly client: KubeClient;
+  /** The one to watch; null for all. */
+  readonly namespace: string | null;
+  readonly allowFileUrls: boolean;
+  readonly build: BuildRepo;
+  readonly store: KubernetesStatusStore;
+  readonly writer: StatusWriter;
+  readonly sink: EventSink;
+  /** Gets the repos that run, for whoever asks it. */
+  readonly controller: Controller;
+  /** How long the transports may work from now on; no limit when absent. */
+  readonly remaining?: () => number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Keeps a controller running for every ConfigRepo. Watches say "look" and put the repo's key into a queue;
+ * a worker compares what is wanted with what runs, whatever the reason was.
+ */
+export class Supervisor implements AsyncDisposable {
+  readonly #options: SupervisorOptions;
+  readonly #repos: Informer<WatchedRepo>;
+  readonly #apps: Informer<WatchedApp>;
+  readonly #hosts: Informer<WatchedHost>;
+  readonly #below = new Map<string, { apps: Map<string, WatchedApp>; hosts: Map<string, WatchedHost> }>();
+  readonly #running = new Map<string, RunningRepo>();
+  /** Also those that are being started. By the name in log, metrics and store. */
+  readonly #controllers = new Map<string, RepoController>();
+  readonly #queue: RateLimitingQueue<string>;
+  readonly #end = new AbortController();
+  #ended: Promise<unknown>[] = [];
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    const { clock } = options;
+    const backoff = new Backoff<string>({ clock, base: 1000, max: 60_000 });
+    this.#queue = new RateLimitingQueue({ clock, metrics: noMetrics, backoff });
+    this.#repos = this.#watch("ConfigRepo", watchedRepo, (key, now, before) => {
+      if (isAnother(now, before) || asksOtherwise(now, before)) this.#queue.add(key);
+    });
+    this.#apps = this.#watch("ConfigApp", watchedApp, (_, now, before) => this.#seenApp(now, before));
+    this.#hosts = this.#watch("ConfigHost", watchedHost, (_, now, before) => this.#seenHost(now, before));
+  }
+
+  /** Reads what there is; resolves when every ConfigRepo was looked at once. Watches until it is disposed. */
+  async start(): Promise<void> {
+    const { signal } = this.#end;
+    const informers = [this.#repos, this.#apps, this.#hosts];
+    this.#ended.push(...informers.map((informer) => informer.run(signal)));
+    await orAborted(Promise.all(informers.map(({ synced }) => synced)), signal);
+    if (signal.aborted) return;
+    for (const key of this.#below.keys()) if (!this.#repos.cache.has(key)) this.#queue.add(key);
+    const first = [...this.#repos.cache.keys()].map((key) => this.#reconcile(key));
+    await Promise.all(first);
+    for (let count = 0; count < WORKERS; count += 1) this.#ended.push(this.#work());
+  }
+
+  /** Whether people have stopped work on the app on this host; `repo` is the name in the store. */
+  holds(repo: string, app: AppKey, host: HostKey): boolean {
+    return this.#controllers.get(repo)?.suspension.holds(app, host) ?? false;
+  }
+
+  /** Tells every transport how long it may work from now on. */
+  allow(milliseconds: number): void {
+    for (const { built } of this.#running.values()) built.allow(milliseconds);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await Promise.all([...this.#running.keys()].map((key) => this.#stop(key)));
+    await this.#queue.shutDown();
+    await Promise.all(this.#ended);
+    // A worker may have been about to take one up.
+    await Promise.all([...this.#running.keys()].map((key) => this.#stop(key)));
+  }
+
+  async #work(): Promise<void> {
+    for (let key = await this.#queue.get(); key !== undefined; key = await this.#queue.get()) {
+      await this.#reconcile(key);
+      this.#queue.done(key);
+    }
+  }
+
+  async #reconcile(key: string): Promise<void> {
+    try {
+      await this.#bringForward(key);
+      this.#queue.forget(key);
+    } catch (err) {
+      if (this.#end.signal.aborted) return;
+      this.#options.log.error({ err, repo: key }, "ConfigRepo not taken up, tried again");
+      this.#queue.addRateLimited(key);
+    }
+  }
+
+  async #bringForward(key: string): Promise<void> {
+    if (this.#end.signal.aborted) return;
+    const wanted = this.#repos.cache.get(key);
+    if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key);
+    if (!wanted) return await this.#forget(key);
+    const config = this.#parse(wanted);
+    if (!config || this.#running.get(key)?.suits(config) === false) await this.#stop(key);
+    if (!config) return;
+    const running = this.#running.get(key);
+    if (running) running.look(wanted, this.#belowOf(key));
+    else await this.#start(key, wanted, config);
+  }
+
+  /** The configuration; undefined when nobody can work by it, and then the ConfigRepo says so. */
+  #parse({ ref, spec, status, generation }: WatchedRepo): ConfigRepo | undefined {
+    const { allowFileUrls, writer, clock, log } = this.#options;
+    const document = { apiVersion: `${GROUP}/${VERSION}`, kind: "ConfigRepo", metadata: { name: ref.name }, spec };
+    const parsed = parseConfigRepo(document, { allowFileUrls });
+    if ("config" in parsed) return parsed.config;
+    const message = parsed.mistakes.map(describeMistake).join("\n");
+    log.error({ repo: ref.name, namespace: ref.namespace, reason: "InvalidSpec", message }, "ConfigRepo is not valid");
+    const conditions = invalidSpec(status?.conditions, message, { now: clock.now(), generation });
+    writer.write({ kind: "ConfigRepo", ...ref }, { conditions }).catch(() => undefined);
+    return undefined;
+  }
+
+  async #start(key: string, repo: WatchedRepo, config: ConfigRepo): Promise<void> {
+    const { namespace, controller, remaining, log } = this.#options;
+    const name = namespace === null ? key : repo.ref.name;
+    const below = this.#belowOf(key);
+    const running = new RunningRepo({ ...this.#options, name, repo, config, below, log: log.child({ repo: name }) });
+    this.#controllers.set(name, running.controller);
+    this.#running.set(key, running);
+    if (remaining) running.built.allow(remaining());
+    try {
+      await running.start();
+    } catch (error) {
+      await this.#stop(key);
+      throw error;
+    }
+    if (!this.#running.has(key)) return;
+    controller.add(running.controller);
+    log.info({ repo: name }, "ConfigRepo taken up");
+  }
+
+  async #stop(key: string): Promise<void> {
+    const running = this.#running.get(key);
+    if (!running) return;
+    this.#running.delete(key);
+    this.#controllers.delete(running.controller.repo);
+    this.#options.controller.remove(running.controller);
+    await running[Symbol.asyncDispose]();
+  }
+
+  /** Removes what belongs to a ConfigRepo that is gone. The files on the hosts stay. */
+  async #forget(key: string): Promise<void> {
+    const below = this.#below.get(key);
+    if (!below || below.apps.size + below.hosts.size === 0) return;
+    const { writer, log } = this.#options;
+    const [namespace = "", name] = key.split("/");
+    log.info(
+      { repo: key, apps: below.apps.size, hosts: below.hosts.size },
+      "ConfigRepo is gone: its objects are removed",
+    );
+    const selector = `${REPO_LABEL}=${name}`;
+    await Promise.all([
+      writer.removeAll("ConfigApp", namespace, selector),
+      writer.removeAll("ConfigHost", namespace, selector),
+    ]);
+  }
+
+  #seenApp(now: WatchedApp | undefined, before: WatchedApp | undefined): void {
+    const { repo, name } = (now ?? before)!;
+    const { apps } = this.#belowOf(repo);
+    if (now) apps.set(name, now);
+    else apps.delete(name);
+    if (asksOtherwise(now, before)) this.#queue.add(repo);
+    const controller = this.#running.get(repo)?.controller;
+    if (!now && controller?.fleet.desired.has(before!.app)) void controller.storeAgain({ apps: [before!.app] });
+  }
+
+  #seenHost(now: WatchedHost | undefined, before: WatchedHost | undefined): void {
+    const { repo, name } = (now ?? before)!;
+    const { hosts } = this.#belowOf(repo);
+    if (now) hosts.set(name, now);
+    else hosts.delete(name);
+    if (asksOtherwise(now, before)) this.#queue.add(repo);
+    const controller = this.#running.get(repo)?.controller;
+    if (!now && controller?.fleet.hosts.has(before!.host)) void controller.storeAgain({ hosts: [before!.host] });
+  }
+
+  /** The writer learns which version it may write over; a specification that was taken in is said to be. */
+  #observe(kind: ResourceKind, key: string, now: Watched, before: Watched | undefined): void {
+    const { writer } = this.#options;
+    const { name, generation, resourceVersion } = now;
+    const ref = { kind, namespace: key.slice(0, key.indexOf("/")), name };
+    writer.observed(ref, { generation, resourceVersion });
+    if (before && now.uid === before.uid && now.generation !== before.generation && kind !== "ConfigRepo") {
+      writer.write(ref, {}).catch(() => undefined);
+    }
+  }
+
+  #belowOf(repo: string) {
+    let below = this.#below.get(repo);
+    if (!below) this.#below.set(repo, (below = { apps: new Map(), hosts: new Map() }));
+    return below;
+  }
+
+  #watch<Kept extends Watched>(
+    kind: ResourceKind,
+    keep: (object: Resource) => Kept,
+    changed: (key: string, now: Kept | undefined, before: Kept | undefined) => void,
+  ): Informer<Kept> {
+    const { client, namespace, clock, log } = this.#options;
+    const { plural } = RESOURCES[kind];
+    const within = namespace === null ? "" : `/namespaces/${namespace}`;
+    return new Informer<Kept>({
+      client,
+      name: plural,
+      path: `/apis/${GROUP}/${VERSION}${within}/${plural}`,
+      keep,
+      changed: (key, now, before) => {
+        if (now) this.#observe(kind, key, now, before);
+        changed(key, now, before);
+      },
+      clock,
+      log,
+    });
+  }
+}

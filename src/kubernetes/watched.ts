@@ -1,0 +1,92 @@
+import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
+import { appKey, type AppKey } from "../model/app.ts";
+import { hostKey, type HostKey } from "../model/host.ts";
+import { REPO_LABEL, REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
+
+// What the controller keeps in memory of each custom resource that it watches: what people say there, and what
+// it has to go on from.
+
+interface Asked {
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number | undefined;
+  readonly resourceVersion: string | undefined;
+  /** The annotation `fssync.dev/requestedAt`, and the last value of it that was handled. */
+  readonly requestedAt: string | undefined;
+  readonly handled: string | undefined;
+  readonly suspend: boolean;
+}
+
+export interface WatchedRepo extends Asked {
+  readonly ref: RepoRef;
+  readonly spec: unknown;
+  readonly status: ConfigRepoStatus | undefined;
+}
+
+export interface WatchedApp extends Asked {
+  /** `namespace/name` of its ConfigRepo. */
+  readonly repo: string;
+  readonly app: AppKey;
+  readonly status: ConfigAppStatus | undefined;
+}
+
+export interface WatchedHost extends Asked {
+  readonly repo: string;
+  readonly host: HostKey;
+}
+
+export function watchedRepo(object: Resource): WatchedRepo {
+  const asked = askedOf(object);
+  const namespace = object.metadata?.namespace ?? "";
+  const status = object.status as ConfigRepoStatus | undefined;
+  return { ...asked, ref: { namespace, name: asked.name, uid: asked.uid }, spec: object.spec, status };
+}
+
+/** Only what is of use later is kept: `attempts` is the store's. */
+export function watchedApp(object: Resource): WatchedApp {
+  const { mod = "", env = "", app = "" } = fields(object.spec) as Partial<Record<"mod" | "env" | "app", string>>;
+  const { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision } = fields(
+    object.status,
+  ) as ConfigAppStatus;
+  const status = { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision };
+  return { ...askedOf(object), repo: repoOf(object), app: appKey({ mod, env, app }), status };
+}
+
+export function watchedHost(object: Resource): WatchedHost {
+  const { address = "", port = 22 } = fields(object.spec) as { address?: string; port?: number };
+  return { ...askedOf(object), repo: repoOf(object), host: hostKey(address, port) };
+}
+
+/** Whether people ask for something else than before; what the controller itself writes comes back too, and is not that. */
+export function asksOtherwise(now: Asked | undefined, before: Asked | undefined): boolean {
+  return now?.requestedAt !== before?.requestedAt || (now?.suspend ?? false) !== (before?.suspend ?? false);
+}
+
+/** Whether it is another specification, or another object of the same name. */
+export function isAnother(now: Asked | undefined, before: Asked | undefined): boolean {
+  return now?.uid !== before?.uid || now?.generation !== before?.generation;
+}
+
+export function unhandled({ requestedAt, handled }: Asked): boolean {
+  return requestedAt !== undefined && requestedAt !== "" && requestedAt !== handled;
+}
+
+function askedOf({ metadata = {}, spec, status }: Resource): Asked {
+  return {
+    name: metadata.name ?? "",
+    uid: metadata.uid ?? "",
+    generation: metadata.generation,
+    resourceVersion: metadata.resourceVersion,
+    requestedAt: metadata.annotations?.[REQUESTED_AT],
+    handled: (fields(status) as { lastHandledReconcileAt?: string }).lastHandledReconcileAt,
+    suspend: (fields(spec) as { suspend?: boolean }).suspend === true,
+  };
+}
+
+function repoOf({ metadata = {} }: Resource): string {
+  return `${metadata.namespace}/${metadata.labels?.[REPO_LABEL]}`;
+}
+
+function fields(value: unknown): object {
+  return typeof value === "object" && value !== null ? value : {};
+}

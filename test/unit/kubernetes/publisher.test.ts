@@ -1,0 +1,206 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { ConfigAppStatus, ConfigRepoStatus } from "../../../src/config/resources.ts";
+import { Publisher, type PublisherOptions } from "../../../src/kubernetes/publisher.ts";
+import type { AppKey } from "../../../src/model/app.ts";
+import { FssyncError } from "../../../src/model/errors.ts";
+import { quiet } from "../../support/fakes.ts";
+import { makeHost } from "../../support/factories.ts";
+import { Rig } from "../reconcile/rig.ts";
+
+const WEB: AppKey = "nginx/prod/web";
+const hosts = Array.from({ length: 4 }, (_, index) => makeHost(`h${index}`));
+const [h0, h1] = [hosts[0]!, hosts[1]!];
+
+class Published {
+  readonly rig = new Rig();
+  readonly repo: Partial<ConfigRepoStatus>[] = [];
+  readonly apps: Partial<ConfigAppStatus>[] = [];
+  readonly restated: string[][] = [];
+  readonly events: string[] = [];
+  readonly publisher: Publisher;
+
+  constructor(before: Partial<PublisherOptions["before"]> = {}) {
+    onTestFinished(() => this.rig[Symbol.asyncDispose]());
+    this.publisher = new Publisher({
+      controller: this.rig.controller,
+      generation: () => 7,
+      before: { repo: undefined, app: () => undefined, ...before },
+      writeRepo: (status) => void this.repo.push(structuredClone(status)),
+      writeApp: (_, status) => void this.apps.push(structuredClone(status)),
+      restate: (records) => void this.restated.push(records.map(({ key }) => key)),
+      events: { record: ({ app }, _, reason, message) => void this.events.push(`${reason} ${app}: ${message}`) },
+      clock: this.rig.clock,
+    });
+  }
+
+  /** Everything synced and published. */
+  async settle(): Promise<this> {
+    this.rig.source.push({ [WEB]: { a: "1" } });
+    this.rig.inventory.set(WEB, hosts);
+    await this.rig.start();
+    this.publisher.publish();
+    return this;
+  }
+
+  ready(status: Partial<ConfigAppStatus> | undefined) {
+    return status?.conditions?.find(({ type }) => type === "Ready");
+  }
+}
+
+function types(status: { conditions?: { type: string }[] | undefined } | undefined): string[] {
+  return (status?.conditions ?? []).map(({ type }) => type);
+}
+
+describe("ConfigApp", () => {
+  test("counts its hosts, says that all have it, and remembers the rollout", async () => {
+    const { apps, rig, events } = await new Published().settle();
+    const [status] = apps;
+    const digest = rig.digest(WEB);
+    const { revision } = rig.controller.fleet.desired.get(WEB)!;
+    expect(status).toMatchObject({
+      state: "Synced",
+      hosts: { total: 4, synced: 4, pending: 0, failed: 0, unreachable: 0, drifted: 0 },
+      lastAttemptedRevision: revision,
+      lastAppliedRevision: revision,
+      history: [{ digest, revision, total: 4, synced: 4, finishedAt: new Date(rig.clock.now()).toISOString() }],
+    });
+    expect(status!.conditions).toMatchObject([
+      { type: "Ready", status: "True", reason: "Synced", observedGeneration: 7 },
+    ]);
+    expect(events).toEqual([`SyncSucceeded ${WEB}: ${revision} is on all 4 hosts`]);
+  });
+
+  test("nothing is written when nothing moved", async () => {
+    const published = await new Published().settle();
+    const written = [published.apps.length, published.repo.length];
+    await published.rig.pass(300_000, 10_000);
+    published.publisher.publish();
+    expect([published.apps.length, published.repo.length]).toEqual(written);
+  });
+
+  test("a rollout that is stuck names the worst host and keeps the last applied revision", async () => {
+    const published = await new Published().settle();
+    const { rig, apps } = published;
+    const before = apps[0]!.lastAppliedRevision;
+    rig.transport.refuses = (host) => {
+      if (host === h1.key) return new FssyncError("NoSpace", "disk full");
+      return host === h0.key ? new FssyncError("ConnectTimeout", "no answer") : null;
+    };
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    published.publisher.publish();
+    const status = apps.at(-1)!;
+    expect(status).toMatchObject({
+      state: "Failed",
+      hosts: { synced: 2, failed: 1, unreachable: 1 },
+      lastAppliedRevision: before,
+      history: [{ synced: 2, total: 4 }, { synced: 4 }],
+    });
+    expect(status.lastAttemptedRevision).not.toBe(before);
+    expect(status.history![0]!.finishedAt).toBeUndefined();
+    expect(published.ready(status)).toMatchObject({ status: "False", reason: "NoSpace" });
+    expect(published.ready(status)!.message).toContain("h1:22: NoSpace: disk full");
+    expect(published.events).toHaveLength(1);
+  });
+
+  test("Ready keeps the time of its last transition while it stays", async () => {
+    const published = await new Published().settle();
+    const since = published.ready(published.apps[0])!.lastTransitionTime;
+    published.rig.source.push({ [WEB]: { a: "2" } });
+    await published.rig.pollGit();
+    published.publisher.publish();
+    expect(published.apps).toHaveLength(2);
+    expect(published.ready(published.apps[1])!.lastTransitionTime).toBe(since);
+  });
+
+  test("what moves for as long as it does is Reconciling", async () => {
+    const published = await new Published().settle();
+    const { rig, apps, publisher } = published;
+    rig.transport.hold(h0.key);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    publisher.publish();
+    expect(types(apps.at(-1))).toEqual(["Ready", "Reconciling"]);
+    rig.transport.release(h0.key);
+    await quiet();
+    publisher.publish();
+    expect(types(apps.at(-1))).toEqual(["Ready"]);
+  });
+
+  test("goes on from the history that it had before this process, five rollouts at most", async () => {
+    const entry = (name: string) => ({
+      revision: `main@sha1:${name}`,
+      digest: name,
+      startedAt: "2026-01-01T00:00:00.000Z",
+      finishedAt: "2026-01-01T00:00:01.000Z",
+      total: 1,
+      synced: 1,
+    });
+    const history = ["e", "d", "c", "b", "a"].map(entry);
+    const { apps } = await new Published({ app: () => ({ history }) }).settle();
+    expect(apps[0]!.history!.map(({ digest }) => digest).slice(1)).toEqual(["e", "d", "c", "b"]);
+  });
+});
+
+describe("ConfigRepo", () => {
+  test("one host that is down does not make it unready; the numbers tell", async () => {
+    const published = await new Published().settle();
+    const { rig, repo, publisher } = published;
+    rig.transport.refuses = (host) => (host === h0.key ? new FssyncError("ConnectTimeout", "no answer") : null);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    publisher.publish();
+    expect(repo.at(-1)).toMatchObject({ apps: 1, hosts: 4, synced: 3, failed: 0, unreachable: 1 });
+    expect(repo.at(-1)!.conditions).toMatchObject([{ type: "Ready", status: "True", reason: "Succeeded" }]);
+    expect(repo.at(-1)!.lastAppliedRevision).toBe(repo[0]!.lastAppliedRevision);
+  });
+
+  test("Git that does not answer is FetchFailed only while it lasts", async () => {
+    const published = await new Published().settle();
+    const { rig, repo, publisher } = published;
+    rig.source.nextError = new FssyncError("FetchFailed", "no route to the remote");
+    await rig.pollGit();
+    publisher.publish();
+    expect(repo.at(-1)!.conditions).toMatchObject([
+      { type: "Ready", status: "False", reason: "FetchFailed" },
+      { type: "FetchFailed", status: "True", message: "no route to the remote" },
+    ]);
+    await rig.pass(60_000, 5000);
+    publisher.publish();
+    expect(types(repo.at(-1))).toEqual(["Ready"]);
+  });
+
+  test("before Git and the inventory have spoken it says so, and counts nothing", async () => {
+    const published = new Published({ repo: { apps: 9, hosts: 9, synced: 9 } });
+    published.rig.inventory.silent.add(WEB);
+    published.publisher.publish();
+    expect(published.repo).toMatchObject([
+      { conditions: [{ type: "Ready", status: "False", reason: "Progressing" }, {}] },
+    ]);
+    published.rig.source.push({ [WEB]: { a: "1" } });
+    await published.rig.start();
+    published.publisher.publish();
+    expect(types(published.repo.at(-1))).toContain("InventoryFailed");
+    expect(published.repo.at(-1)).toMatchObject({ hosts: 9, synced: 9 });
+    expect(published.apps).toEqual([]);
+  });
+});
+
+test("hosts of apps that moved are looked at once more after a while, so that one that lags says so", async () => {
+  const published = await new Published().settle();
+  const { rig, restated, publisher } = published;
+  const passes = async (seconds: number) => {
+    for (let second = 0; second < seconds; second += 1) {
+      await rig.pass(1000);
+      publisher.publish();
+    }
+  };
+  await passes(40);
+  restated.length = 0;
+  await passes(40);
+  expect(restated).toEqual([]);
+  rig.source.push({ [WEB]: { a: "2" } });
+  await rig.pollGit();
+  await passes(40);
+  expect(restated).toEqual([hosts.map(({ key }) => key)]);
+});

@@ -152,9 +152,8 @@ function firstLine(text: string): string {
 function causes(thrown: unknown): string {
   const said: string[] = [];
   for (let error = thrown; error instanceof Error && said.length < 4; error = error.cause) {
-    const code = (error as NodeJS.ErrnoException).code;
     const inner = error instanceof AggregateError ? error.errors.map((each) => firstLine(String(each))).join(", ") : "";
-    said.push(firstLine(error.message || inner || code || error.name));
+    said.push(firstLine(error.message || inner || error.name));
   }
   return said.length > 0 ? [...new Set(said)].join(": ") : firstLine(String(thrown));
 }

@@ -29,6 +29,10 @@ function check(holds: boolean, what: string): void {
   say(`ok: ${what}`);
 }
 
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
+}
+
 await using stack = new AsyncDisposableStack();
 const work = await mkdtemp(join(tmpdir(), "fssync-image-"));
 stack.defer(() => rm(work, { recursive: true, force: true }));
@@ -78,11 +82,10 @@ async function prove(root: string, image: ImageConfig): Promise<void> {
   check((await shell("touch /etc/x /opt/fssync/x")).code !== 0, "its root is read-only");
   const found = await shell(`command -v ${UNWANTED.join(" ")}`);
   check(found.stdout === "", `it has none of ${UNWANTED.join(" ")}`);
-  const { devDependencies } = JSON.parse(await readFile(join(TOP, "package.json"), "utf8")) as {
-    devDependencies: object;
-  };
-  const installed = (await shell("cd /opt/fssync/node_modules && ls -d * @*/*")).stdout.split("\n");
-  check(!installed.some((name) => Object.hasOwn(devDependencies, name)), "it has no package of the development");
+  const { packages } = JSON.parse(await readFile(join(TOP, "package-lock.json"), "utf8")) as Lock;
+  const installed = (await shell("cd /opt/fssync && ls -d node_modules/* node_modules/@*/*")).stdout.split("\n");
+  const needless = installed.filter((path) => packages[path]?.dev === true);
+  check(needless.length === 0, `it has no package of the development ${needless.join(" ")}`);
   const versions = await shell("git --version; ssh -V 2>&1; rsync --version | head -n1; node --version");
   check(versions.code === 0, versions.stdout.trim().replaceAll("\n", ", "));
 

@@ -40,6 +40,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default .Release.Namespace .Values.watchNamespace }}
 {{- end }}
 
+{{/* Where the controller keeps its Lease: beside the ConfigRepos, so that two releases never work on the same ones. */}}
+{{- define "fssync.leaseNamespace" -}}
+{{- eq .Values.rbac.scope "cluster" | ternary .Release.Namespace (include "fssync.watchNamespace" .) }}
+{{- end }}
+
 {{/* A digest names one image for ever, so it wins over the tag. */}}
 {{- define "fssync.image" -}}
 {{- $version := printf ":%s" (default .Chart.AppVersion .Values.image.tag) }}

@@ -5,7 +5,7 @@ import { all, find, render, renderText } from "../../support/chart.ts";
 /** Everything that the controller may do, and no more. */
 const RULES: readonly V1PolicyRule[] = [
   { apiGroups: ["fssync.dev"], resources: ["configrepos"], verbs: ["get", "list", "watch"] },
-  { apiGroups: ["fssync.dev"], resources: ["configrepos/status"], verbs: ["get", "patch"] },
+  { apiGroups: ["fssync.dev"], resources: ["configrepos/status"], verbs: ["patch"] },
   {
     apiGroups: ["fssync.dev"],
     resources: ["configapps", "confighosts"],
@@ -26,7 +26,7 @@ const LEASE_RULES: readonly V1PolicyRule[] = [
 ];
 
 describe("rbac.scope: namespace", () => {
-  test("Roles with exactly these rules, in the namespaces where they are needed", async () => {
+  test("Roles with exactly these rules, in the namespace that is followed", async () => {
     const objects = await render({ values: { watchNamespace: "configs" } });
     expect(all(objects, "ClusterRole")).toEqual([]);
     expect(all(objects, "ClusterRoleBinding")).toEqual([]);
@@ -35,13 +35,10 @@ describe("rbac.scope: namespace", () => {
     expect(role.metadata!.namespace).toBe("configs");
     const leases = find<V1Role>(objects, "Role", "fssync-leader-election");
     expect(leases.rules).toEqual(LEASE_RULES);
-    expect(leases.metadata!.namespace).toBe("ops");
-    for (const [name, namespace] of [
-      ["fssync", "configs"],
-      ["fssync-leader-election", "ops"],
-    ] as const) {
+    expect(leases.metadata!.namespace).toBe("configs");
+    for (const name of ["fssync", "fssync-leader-election"]) {
       expect(find(objects, "RoleBinding", name)).toMatchObject({
-        metadata: { namespace },
+        metadata: { namespace: "configs" },
         roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name },
         subjects: [{ kind: "ServiceAccount", name: "fssync", namespace: "ops" }],
       });

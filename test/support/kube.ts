@@ -22,8 +22,7 @@ const crds = join(import.meta.dirname, "../../charts/fssync/files/crds");
 
 const ownAvailable = assets !== undefined && existsSync(join(assets, "kube-apiserver"));
 
-/** Whether there is an API server to test with. */
-export const kubeAvailable = ownAvailable || foreign !== undefined;
+const kubeAvailable = ownAvailable || foreign !== undefined;
 
 /** `describe` of tests that need an API server of their own: they stop and start it. */
 export const describeOwnKube = describe.skipIf(!ownAvailable);

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { assembleRepo, CONTROL_SOCKET, openDataDir, type Places } from "./assembly.ts";
 import type { Cluster, Leadership } from "./cli/builders.ts";
-import type { InKubernetes } from "./cli/globals.ts";
+import type { InKubernetes, LeaderElection } from "./cli/globals.ts";
 import { systemClock } from "./clock/system-clock.ts";
 import { KubeClient } from "./kubernetes/client.ts";
 import { EventRecorder } from "./kubernetes/events.ts";
 import { LeaderElector } from "./kubernetes/leader-elector.ts";
 import type { BuildRepo } from "./kubernetes/running-repo.ts";
 import { KubernetesStatusStore } from "./kubernetes/store/status-store.ts";
+import { KubernetesStatusReader } from "./kubernetes/store/status-reader.ts";
 import { StatusWriter } from "./kubernetes/store/status-writer.ts";
 import { Supervisor } from "./kubernetes/supervisor.ts";
 import type { Term } from "./kubernetes/term.ts";
@@ -21,9 +22,16 @@ import { Controller } from "./reconcile/controller.ts";
 /** How long the last records may take to be written when the controller ends. */
 const LAST_WRITES = 3000;
 
+/** The status of all ConfigRepos, read beside the controller. */
+export function clusterStatus(options: InKubernetes, log: Logger): KubernetesStatusReader {
+  const client = KubeClient.load();
+  const namespace = options.allNamespaces ? null : (options.namespace ?? client.namespace);
+  return new KubernetesStatusReader({ client, namespace, log });
+}
+
 /** The program with Kubernetes as its source of ConfigRepos and its status store. Nothing is started. */
 export async function assembleCluster(
-  options: Places & InKubernetes,
+  options: Places & InKubernetes & LeaderElection,
   { version, log }: { version: string; log: Logger },
 ): Promise<Cluster> {
   await using made = new AsyncDisposableStack();
@@ -81,6 +89,7 @@ export async function assembleCluster(
       }),
     );
     term?.onRenewed(() => supervisor.allow(term.remaining()));
+    term?.signal.addEventListener("abort", () => supervisor.allow(0), { once: true });
     const lost = term?.signal ?? new AbortController().signal;
     const start = () => supervisor.start();
     await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });

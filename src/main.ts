@@ -29,7 +29,8 @@ process.exitCode = await runProgram(process.argv, version, {
     const { assembleCluster } = await import("./cluster.ts");
     return await assembleCluster(globals, { version, log });
   },
-  async statusReader({ dataDir }, log) {
+  async statusReader({ dataDir, ...globals }, log) {
+    if (globals.kubernetes) return (await import("./cluster.ts")).clusterStatus(globals, log);
     const { SqliteStatusReader } = await import("./store/sqlite-status-reader.ts");
     return new SqliteStatusReader({ file: join(dataDir, "state.db"), log });
   },

@@ -1,25 +1,30 @@
 import type { Logger } from "pino";
 import type { ConfigRepo } from "../config/schema.ts";
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
 import type { Controller } from "../reconcile/controller.ts";
-import type { Globals, InKubernetes } from "./globals.ts";
+import type { Globals, InKubernetes, LeaderElection } from "./globals.ts";
 
 /** What the composition root makes for commands; they know no adapter. */
 export interface Builders {
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
   /** The program in Kubernetes. Throws DataDirInUse, KubernetesUnavailable. */
-  cluster(globals: Globals & InKubernetes, log: Logger): Promise<Cluster>;
+  cluster(globals: Globals & InKubernetes & LeaderElection, log: Logger): Promise<Cluster>;
   /** Reads the status store beside a running controller. */
-  statusReader(globals: Globals, log: Logger): Promise<StatusReader>;
+  statusReader(globals: Globals & InKubernetes, log: Logger): Promise<StatusReader>;
   /** A Git source in a folder of its own. */
   source(config: ConfigRepo, globals: Globals, dir: string, log: Logger): Promise<GitSource>;
   /** The socket of the controller that works on the data dir. */
   controlSocket(globals: Globals): string;
 }
 
-export type StatusReader = Pick<StatusStore, "load" | "repos"> & AsyncDisposable;
+export interface StatusReader extends Pick<StatusStore, "load" | "repos">, AsyncDisposable {
+  /** Whether people have stopped work there; absent where only the configuration knows. */
+  suspended?(repo: string, app: AppKey, host: HostKey): boolean;
+}
 
 /** One time as leader. */
 export interface Leadership {

@@ -47,17 +47,27 @@ export interface InKubernetes {
   /** The one to work in; the kubeconfig's or the pod's own when absent. */
   readonly namespace?: string;
   readonly allNamespaces: boolean;
+}
+
+export interface LeaderElection {
   /** False when this is the only process that ever works on these hosts. */
   readonly leaderElect: boolean;
 }
 
 export function withKubernetes(command: Command): Command {
-  const leaderElect = "with --kubernetes: no Lease, for a process that is alone (env: FSSYNC_LEADER_ELECT=false)";
   return command
     .addOption(switchable("--kubernetes", "ConfigRepos and status are custom resources, not files", "KUBERNETES"))
-    .addOption(env("--namespace <name>", "with --kubernetes: the namespace to work in, else its own", "NAMESPACE"))
-    .addOption(switchable("--all-namespaces", "with --kubernetes: work in every namespace", "ALL_NAMESPACES"))
-    .addOption(new Option("--no-leader-elect", leaderElect).default(switchedOn("FSSYNC_LEADER_ELECT", true)));
+    .addOption(
+      env("--namespace <name>", "with --kubernetes: this namespace, not the kubeconfig's or pod's", "NAMESPACE"),
+    )
+    .addOption(switchable("--all-namespaces", "with --kubernetes: every namespace", "ALL_NAMESPACES"));
+}
+
+export function withLeaderElection(command: Command): Command {
+  const description = "with --kubernetes: no Lease, for a process that is alone (env: FSSYNC_LEADER_ELECT=false)";
+  return command.addOption(
+    new Option("--no-leader-elect", description).default(switchedOn("FSSYNC_LEADER_ELECT", true)),
+  );
 }
 
 function switchable(flag: string, description: string, name: string): Option {

@@ -2,7 +2,7 @@ import { Argument, Command, CommanderError } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
 import type { LogLevel } from "../log/levels.ts";
-import { withGlobals, withKubernetes, type Globals } from "./globals.ts";
+import { withGlobals, withKubernetes, withLeaderElection, type Globals } from "./globals.ts";
 import type { Builders } from "./builders.ts";
 
 /** What a command works with. */
@@ -43,7 +43,11 @@ export async function runProgram(argv: readonly string[], version: string, build
   const apps = () => new Argument("[apps...]", "apps as mod/env/app; all when none is named");
 
   add(
-    withKubernetes(new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop")),
+    withLeaderElection(
+      withKubernetes(
+        new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"),
+      ),
+    ),
     async () => (await import("./commands/run.ts")).runCommand,
   );
   add(
@@ -65,7 +69,9 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/plan.ts")).planCommand,
   );
   add(
-    new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
+    withKubernetes(
+      new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
+    ),
     async () => (await import("./commands/status.ts")).statusCommand,
   );
   add(

@@ -4,7 +4,7 @@ import { listen, publicServer } from "../../http/server.ts";
 import { aborted, orAborted } from "../../ports/abort.ts";
 import type { Controller } from "../../reconcile/controller.ts";
 import type { Leadership } from "../builders.ts";
-import type { InKubernetes } from "../globals.ts";
+import type { InKubernetes, LeaderElection } from "../globals.ts";
 import type { Context } from "../program.ts";
 
 /** How long syncs under way may take after SIGTERM; Kubernetes gives 30 s in all. */
@@ -16,7 +16,11 @@ const HANDOVER_DEADLINE = 1000;
 setFlagsFromString("--optimize-for-size");
 
 /** The controller: reconciles until it is told to stop, then drains. */
-export async function runCommand(context: Context, _: string[], options: InKubernetes): Promise<number> {
+export async function runCommand(
+  context: Context,
+  _: string[],
+  options: InKubernetes & LeaderElection,
+): Promise<number> {
   await (options.kubernetes ? runInCluster(context, options) : runStandalone(context));
   return 0;
 }
@@ -43,7 +47,7 @@ async function runStandalone(context: Context): Promise<void> {
   await drain(context, controller, DRAIN_DEADLINE);
 }
 
-async function runInCluster(context: Context, options: InKubernetes): Promise<void> {
+async function runInCluster(context: Context, options: InKubernetes & LeaderElection): Promise<void> {
   const { build, log, signal } = context;
   await using cluster = await build.cluster({ ...context, ...options }, log);
   await using stack = new AsyncDisposableStack();

@@ -3,18 +3,22 @@ import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
 import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
 import { print } from "../print.ts";
+import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { statusTable } from "../status-table.ts";
 
 /** Prints the status store as it is; asks neither Git nor hosts. */
-export async function statusCommand(context: Context, apps: string[]): Promise<number> {
+export async function statusCommand(context: Context, apps: string[], options: InKubernetes): Promise<number> {
   const { build, log, stdout } = context;
-  const suspended = await suspendedRepos(context);
-  await using store = await build.statusReader(context, log);
+  await using store = await build.statusReader({ ...context, ...options }, log);
+  const configured = store.suspended ? new Set<string>() : await suspendedRepos(context);
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
   const repos = await Promise.all(
     (await store.repos()).map(async (name) =>
-      reportRepo(name, await store.load(name), { apps: wanted, suspended: () => suspended.has(name) }),
+      reportRepo(name, await store.load(name), {
+        apps: wanted,
+        suspended: (app, host) => store.suspended?.(name, app, host) ?? configured.has(name),
+      }),
     ),
   );
   const report: StatusReport = { repos };
@@ -23,6 +27,7 @@ export async function statusCommand(context: Context, apps: string[]): Promise<n
     if (!known) throw new FssyncError("UnknownName", `no app ${app} in the status store (expected mod/env/app)`);
   }
   print(stdout, context.output, report, (wide) => {
+    if (repos.length === 0 && options.kubernetes) return "There is no ConfigRepo yet.\n";
     if (repos.length === 0)
       return `Nothing in ${context.dataDir} yet: start \`fssync run\` or \`fssync sync\` first.\n`;
     return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });

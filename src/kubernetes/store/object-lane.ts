@@ -172,9 +172,9 @@ export class ObjectLane implements WriteTask {
     else this.gone();
   }
 
+  /** A watch may have told of something newer than an answer that took its time. */
   #took({ metadata }: Resource): void {
-    this.#exists = true;
-    this.#seen = { resourceVersion: metadata?.resourceVersion, generation: metadata?.generation };
+    this.observed({ resourceVersion: metadata?.resourceVersion, generation: metadata?.generation });
   }
 
   #locked(body: object): object {

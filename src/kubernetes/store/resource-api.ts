@@ -66,7 +66,7 @@ export class ResourceApi {
   }
 
   /** All objects, page by page. Begins anew when the list got too old meanwhile. */
-  async *list(kind: ResourceKind, namespace: string, labelSelector: string): AsyncIterable<Resource[]> {
+  async *list(kind: ResourceKind, namespace: string | null, labelSelector: string): AsyncIterable<Resource[]> {
     const seen = new Set<string>();
     for (let token: string | undefined; ;) {
       let page: Page;
@@ -97,8 +97,10 @@ interface Page {
   readonly metadata?: { readonly continue?: string };
 }
 
-function collection(kind: ResourceKind, namespace: string): string {
-  return `/apis/${GROUP}/${VERSION}/namespaces/${encodeURIComponent(namespace)}/${RESOURCES[kind].plural}`;
+/** Of one namespace, or of all for null. */
+function collection(kind: ResourceKind, namespace: string | null): string {
+  const within = namespace === null ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `/apis/${GROUP}/${VERSION}${within}/${RESOURCES[kind].plural}`;
 }
 
 function pathOf({ kind, namespace, name }: ObjectRef): string {

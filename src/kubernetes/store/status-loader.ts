@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { ConfigRepoStatus, ResourceKind } from "../../config/resources.ts";
+import type { AppKey } from "../../model/app.ts";
 import { REASONS, type Reason } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { HostRecord, Problem, RepoRecord } from "../../model/record.ts";
@@ -20,7 +21,7 @@ import { textTime } from "./text.ts";
 export interface StatusLoaderOptions {
   readonly memory: RepoMemory;
   readonly api: ResourceApi;
-  readonly writer: StatusWriter;
+  readonly writer: Pick<StatusWriter, "observed" | "remove">;
   readonly log: Logger;
 }
 
@@ -31,6 +32,8 @@ const NOTHING: RepoRecord = { revision: null, problems: [] };
  * one is removed; an object that cannot be read is said by name and counts as never stored.
  */
 export class StatusLoader {
+  /** Where people have stopped work, below the repo itself. */
+  readonly suspended = { apps: new Set<AppKey>(), hosts: new Set<HostKey>() };
   readonly #options: StatusLoaderOptions;
   /** One copy of each text: 100,000 records share a few digests, revisions and app names. */
   readonly #texts = new Map<string, string>();
@@ -48,10 +51,12 @@ export class StatusLoader {
       const { key, desired, attempts } = parseApp(object, memory.ref.name);
       memory.putLog(key, new AttemptLog(attempts));
       if (desired) memory.desired.set(key, desired);
+      if (isSuspended(object)) this.suspended.apps.add(key);
     });
     const hosts = new Map<HostKey, HostRecord>();
     await this.#each("ConfigHost", (object, ref) => {
       const stored = parseHost(object, memory.ref.name, (text) => this.#intern(text));
+      if (stored && isSuspended(object)) this.suspended.hosts.add(stored.record.key);
       if (stored) hosts.set(stored.record.key, memory.restore(stored));
       else if (!isSuspended(object)) this.#remove(ref);
     });

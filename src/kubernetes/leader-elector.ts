@@ -166,7 +166,7 @@ export class LeaderElector {
         if (!signal.aborted) this.#trouble.failed(error);
       }
     }
-    if (term.signal.aborted) log.warn({ identity: this.identity }, "this instance does not lead any more");
+    if (term.signal.aborted) log.warn({ instance: this.identity }, "this instance does not lead any more");
   }
 
   /** One try; returns when it began if the Lease is ours now. */
@@ -233,7 +233,7 @@ export class LeaderElector {
           if (!isConflict(apiError(error))) throw error;
         });
         if (!released) continue;
-        log.info({ identity: this.identity }, "the Lease was released");
+        log.info({ instance: this.identity }, "the Lease was released");
         return;
       }
     } catch (error) {
@@ -243,7 +243,8 @@ export class LeaderElector {
 
   #announce(leader: string): void {
     const mine = leader === this.identity;
-    const facts = { leader, identity: this.identity };
+    // Not `identity`: the log hides what is called like an ssh key.
+    const facts = { leader, instance: this.identity };
     this.#options.log.info(facts, mine ? "this instance leads" : "another instance leads");
   }
 

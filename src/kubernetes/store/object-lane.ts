@@ -168,6 +168,8 @@ export class ObjectLane implements WriteTask {
 
   async #readAgain(): Promise<void> {
     const found = await orWhen(isNotFound, () => this.#api.get(this.ref));
+    // What was known is refused, however new it seemed: the server may have been restored from a backup.
+    this.#seen = {};
     if (found) this.#took(found);
     else this.gone();
   }

@@ -144,6 +144,14 @@ describe("the status writer", () => {
       expect(api.object("a")!["status"]).toMatchObject({ n: 2 });
     });
 
+    it("believes what it reads, also when that is older than what it saw: a restored backup", async () => {
+      await writer.write(A, { n: 1 }, { make: makeOf(A), isNew: true });
+      writer.observed(A, { resourceVersion: "900", generation: 9 });
+      await writer.write(A, { n: 2 });
+      expect(methods().slice(2)).toEqual(["PATCH a/status", "GET a", "PATCH a/status"]);
+      expect(api.object("a")!["status"]).toMatchObject({ n: 2, observedGeneration: 1 });
+    });
+
     it("does not when this process leads no more: a late write overwrites nothing", async () => {
       await writer.write(A, { n: "old" }, { make: makeOf(A), isNew: true });
       const hold = holding();

@@ -89,9 +89,10 @@ export class Publisher {
   /** Until Git and the inventory have spoken nothing is counted: what the objects say from before stands. */
   #publishStart(): void {
     const { controller, writeRepo } = this.#options;
-    if (controller.suspension.now.repo) return;
+    const suspended = controller.suspension.now.repo;
+    if (suspended && this.#repo?.conditions) return;
     if (controller.problems.length > 0) return this.#publishRepo();
-    const conditions = starting(this.#repo?.conditions, this.#at());
+    const conditions = starting(this.#repo?.conditions, suspended, this.#at());
     if (isDeepStrictEqual(conditions, this.#repo?.conditions)) return;
     this.#repo = { ...this.#repo, conditions };
     writeRepo({ conditions });

@@ -67,11 +67,13 @@ export function invalidSpec(before: readonly Condition[] | undefined, message: s
 }
 
 /** The conditions of a ConfigRepo that Git or the inventory have said nothing about yet. */
-export function starting(before: readonly Condition[] | undefined, at: At): Condition[] {
-  const [reason, message] = ["Progressing", "asking Git and the inventory for the first time"];
+export function starting(before: readonly Condition[] | undefined, suspended: boolean, at: At): Condition[] {
+  const [reason, message] = suspended
+    ? ["Suspended", "suspended before Git and the inventory were asked"]
+    : ["Progressing", "asking Git and the inventory for the first time"];
   const findings: Finding[] = [
     { type: "Ready", holds: false, reason, message },
-    { type: "Reconciling", holds: true, reason, message },
+    { type: "Reconciling", holds: !suspended, reason, message },
   ];
   return conditionsAfter(before, findings, at);
 }

@@ -170,6 +170,14 @@ describe("ConfigRepo", () => {
     expect(types(repo.at(-1))).toEqual(["Ready"]);
   });
 
+  test("one that is suspended from its beginning says that", () => {
+    const { rig, repo, publisher } = new Published();
+    rig.controller.suspension.set({ repo: true, apps: new Set(), hosts: new Set() });
+    publisher.publish();
+    expect(repo).toMatchObject([{ conditions: [{ type: "Ready", status: "False", reason: "Suspended" }] }]);
+    expect(types(repo[0])).toEqual(["Ready"]);
+  });
+
   test("before Git and the inventory have spoken it says so, and counts nothing", async () => {
     const published = new Published({ repo: { apps: 9, hosts: 9, synced: 9 } });
     published.rig.inventory.silent.add(WEB);

@@ -7,10 +7,11 @@ import { parseConfigRepo } from "../../../src/config/parse.ts";
 import { Metrics } from "../../../src/metrics/metrics.ts";
 import { STATES } from "../../../src/model/state.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
-import { errorsPage, flagsTable, optionsTable, withBlock } from "./tables.ts";
+import { errorsPage, flagsTable, optionsTable, RESOURCE_TABLES, kubernetesFlagsTable, withBlock } from "./tables.ts";
 
 const TOP = resolve(import.meta.dirname, "../../..");
 const README = join(TOP, "README.md");
+const KUBERNETES = join(TOP, "docs/kubernetes.md");
 const PAGES = [
   ...readdirSync(TOP).filter((name) => name.endsWith(".md")),
   ...readdirSync(join(TOP, "docs"), { recursive: true, encoding: "utf8" })
@@ -21,7 +22,16 @@ const PAGES = [
 describe("tables made of the sources (vitest run test/unit/docs -u rewrites them)", () => {
   test("README.md lists every key of the ConfigRepo and every flag", async () => {
     const withOptions = withBlock(readFileSync(README, "utf8"), "options", optionsTable());
-    await expect(withBlock(withOptions, "flags", flagsTable())).toMatchFileSnapshot(README);
+    const withFlags = withBlock(withOptions, "flags", flagsTable());
+    await expect(withBlock(withFlags, "kubernetes flags", kubernetesFlagsTable())).toMatchFileSnapshot(README);
+  });
+
+  test("docs/kubernetes.md lists every field that the controller writes", async () => {
+    const tables = [...RESOURCE_TABLES].reduce(
+      (page, [name, table]) => withBlock(page, name, table),
+      readFileSync(KUBERNETES, "utf8"),
+    );
+    await expect(tables).toMatchFileSnapshot(KUBERNETES);
   });
 
   test("docs/errors.md lists every reason", async () => {

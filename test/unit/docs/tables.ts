@@ -1,6 +1,8 @@
 import { Command } from "commander";
-import { withGlobals } from "../../../src/cli/globals.ts";
+import { z } from "zod";
+import { withGlobals, withKubernetes, withLeaderElection } from "../../../src/cli/globals.ts";
 import { configRepoJsonSchema } from "../../../src/config/json-schema.ts";
+import { Condition, RESOURCES, type ResourceKind } from "../../../src/config/resources.ts";
 import { REASONS, type Reason, type ReasonInfo } from "../../../src/model/errors.ts";
 
 /** The parts of the documentation that are made of the sources. `vitest run test/unit/docs -u` rewrites them. */
@@ -11,6 +13,7 @@ interface SchemaNode {
   readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
+  readonly format?: string;
   readonly pattern?: string;
   readonly minimum?: number;
   readonly maximum?: number;
@@ -55,14 +58,50 @@ export function optionsTable(): string {
   return table(["Key", "Type", "Default", "Meaning"], rows);
 }
 
+/** The options that every command takes. */
 export function flagsTable(): string {
-  const rows = withGlobals(new Command()).options.map(({ flags, envVar, defaultValue, description }) => {
-    const inText = / \(env: (\w+)\)$/.exec(description);
-    const shown = defaultValue === undefined || defaultValue === false ? "" : code(String(defaultValue));
-    const meaning = description.replace(/ \(env: \w+\)$/, "").replace(/<\S+/, (word) => code(word));
+  return flagsOf(withGlobals(new Command()));
+}
+
+/** Those that say where in Kubernetes; the last one is of `run` alone. */
+export function kubernetesFlagsTable(): string {
+  return flagsOf(withLeaderElection(withKubernetes(new Command())));
+}
+
+function flagsOf({ options }: Command): string {
+  const rows = options.map(({ flags, envVar, defaultValue, description }) => {
+    const inText = / \(env: ([\w=]+)\)$/.exec(description);
+    const shown = defaultValue === undefined || typeof defaultValue === "boolean" ? "" : code(String(defaultValue));
+    const meaning = description.replace(/ \(env: [\w=]+\)$/, "").replace(/<\S+/, (word) => code(word));
     return [code(flags), code(envVar ?? inText?.[1] ?? ""), shown, meaning];
   });
   return table(["Flag", "Environment", "Default", "Meaning"], rows);
+}
+
+/** The tables of docs/kubernetes.md by the names of their blocks. */
+export const RESOURCE_TABLES: ReadonlyMap<string, string> = new Map([
+  ["ConfigRepo status", fieldsTable("ConfigRepo", "status")],
+  ["ConfigApp spec", fieldsTable("ConfigApp", "spec")],
+  ["ConfigApp status", fieldsTable("ConfigApp", "status")],
+  ["ConfigHost spec", fieldsTable("ConfigHost", "spec")],
+  ["ConfigHost status", fieldsTable("ConfigHost", "status")],
+  ["condition", rowsOf(z.toJSONSchema(Condition, { io: "input" }) as SchemaNode, "")],
+]);
+
+function fieldsTable(kind: ResourceKind, part: "spec" | "status"): string {
+  return rowsOf(z.toJSONSchema(RESOURCES[kind][part], { io: "input" }) as SchemaNode, part);
+}
+
+/** Conditions are the same everywhere: a table of their own says what is in one. */
+function rowsOf(schema: SchemaNode, path: string): string {
+  const rows = configOptions(schema, path)
+    .filter((option) => !option.path.startsWith("status.conditions[]"))
+    .map(({ path: at, node, about }) => [
+      code(at.replace(/^status\./, "")),
+      typeText(node),
+      [about, node.description].filter(Boolean).join(" "),
+    ]);
+  return table(["Field", "Type", "Meaning"], rows);
 }
 
 /** Sections of docs/errors.md by the first reason of each, in the order of `REASONS`. */
@@ -151,8 +190,14 @@ function typeText(node: SchemaNode): string {
   if (node.type === "array") return "list";
   if (node.type === "object") return "map";
   if (node.anyOf) return "name or number";
-  if (node.type === "integer") return `${node.minimum} to ${node.maximum}`;
+  if (node.type === "integer") return isBounded(node) ? `${node.minimum} to ${node.maximum}` : "number";
+  if (node.format === "date-time") return "time";
   return node.pattern?.includes("ms|s|m|h|d") ? "duration" : (node.type ?? "");
+}
+
+/** zod's own bound of integers says nothing. */
+function isBounded({ maximum = Number.MAX_SAFE_INTEGER }: SchemaNode): boolean {
+  return maximum < Number.MAX_SAFE_INTEGER;
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

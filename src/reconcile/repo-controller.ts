@@ -80,6 +80,8 @@ export class RepoController implements AsyncDisposable {
   readonly #suspension: Suspension;
   /** Ends the syncs under way. */
   readonly #kill = new AbortController();
+  /** Ends the loops that poll. */
+  readonly #closing = new AbortController();
   #fleet!: Fleet;
   #reconciler!: HostReconciler;
   #saver!: StatusSaver;
@@ -154,7 +156,8 @@ export class RepoController implements AsyncDisposable {
   /** Starts workers and the loops that poll; returns at once. */
   start(signal: AbortSignal): void {
     this.#startWorkers();
-    this.#running.push(this.#polls.run(signal), this.#sweep(signal));
+    const until = AbortSignal.any([signal, this.#closing.signal]);
+    this.#running.push(this.#polls.run(until), this.#sweep(until));
   }
 
   /** Says where people have stopped work. What is under way goes on to its end; what may go on again does so at once. */
@@ -217,6 +220,7 @@ export class RepoController implements AsyncDisposable {
 
   /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */
   async drain(): Promise<void> {
+    this.#closing.abort();
     await this.#queue.shutDown();
     await Promise.all(this.#running);
   }

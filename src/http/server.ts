@@ -37,9 +37,21 @@ export async function listen(server: FastifyInstance, listenOn: string): Promise
     throw new FssyncError("InvalidSpec", `--listen ${listenOn}: expected ADDRESS:PORT, for example 127.0.0.1:8080`);
   }
   try {
-    return await server.listen({ host: match[1] ?? (match[2] || "::"), port });
+    const host = match[1] ?? match[2];
+    return host ? await server.listen({ host, port }) : await listenOnAll(server, port);
   } catch (error) {
     const { message } = asFssyncError(error);
     throw new FssyncError("InvalidSpec", `--listen ${listenOn}: cannot listen there: ${message}`, { cause: error });
+  }
+}
+
+/** A kernel without IPv6 has no `::`. */
+async function listenOnAll(server: FastifyInstance, port: number): Promise<string> {
+  try {
+    return await server.listen({ host: "::", port });
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(code)) throw error;
+    return await server.listen({ host: "0.0.0.0", port });
   }
 }

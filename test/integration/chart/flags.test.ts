@@ -16,8 +16,12 @@ describe("the program knows what it is started with", () => {
     ["no leader election", { replicas: 1, leaderElection: { enabled: false } }],
   ])("by the chart: %s", async (_, values) => {
     const { spec } = find<V1Deployment>(await render({ values }), "Deployment");
-    const [command, ...flags] = spec!.template.spec!.containers[0]!.args!;
+    const { args, env } = spec!.template.spec!.containers[0]!;
+    const [command, ...flags] = args!;
     expect(command).toBe("run");
+    const names = env!.map(({ name }) => name).filter((name) => name.startsWith("FSSYNC_"));
+    expect(names).toHaveLength(3);
+    for (const name of names) expect(HELP.replaceAll(/\s+/g, " ")).toMatch(new RegExp(`\\benv: ${name}\\)`));
     for (const flag of flags) expect(HELP).toMatch(new RegExp(`^ +(-\\w, )?${flag.split("=")[0]}\\b`, "m"));
   });
 

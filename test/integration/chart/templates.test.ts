@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type {
+  V1Container,
   KubernetesObject,
   V1ConfigMap,
   V1Deployment,
@@ -92,14 +93,12 @@ describe.each(CI_FILES)("ci/%s", (ciFile) => {
 describe("the controller's pod", () => {
   test("runs the controller of its own namespace by default", async () => {
     const [container] = podOf(await deployment()).containers;
-    expect(container!.args).toEqual([
-      "run",
-      "--kubernetes",
-      "--data-dir=/var/lib/fssync",
-      "--listen=:8080",
-      "--log-level=info",
-      "--namespace=ops",
-    ]);
+    expect(container!.args).toEqual(["run", "--listen=:8080", "--log-level=info"]);
+    expect(settings(container)).toEqual({
+      FSSYNC_KUBERNETES: "true",
+      FSSYNC_NAMESPACE: "ops",
+      FSSYNC_DATA_DIR: "/var/lib/fssync",
+    });
     expect(container!.command).toBeUndefined();
     expect(container!.env).toContainEqual({
       name: "POD_NAME",
@@ -113,10 +112,10 @@ describe("the controller's pod", () => {
 
   test("follows another namespace, or all of them", async () => {
     const [other] = podOf(await deployment({ watchNamespace: "configs" })).containers;
-    expect(other!.args).toContain("--namespace=configs");
+    expect(settings(other)).toMatchObject({ FSSYNC_NAMESPACE: "configs" });
     const [every] = podOf(await deployment({ rbac: { scope: "cluster" } })).containers;
-    expect(every!.args).toContain("--all-namespaces");
-    expect(every!.args!.join(" ")).not.toContain("--namespace=");
+    expect(settings(every)).toMatchObject({ FSSYNC_ALL_NAMESPACES: "true" });
+    expect(settings(every)).not.toHaveProperty("FSSYNC_NAMESPACE");
   });
 
   test("is probed where the controller answers", async () => {
@@ -395,4 +394,10 @@ describe("monitoring", () => {
 
 function appVersion(): string {
   return (parse(readFileSync(join(CHART, "Chart.yaml"), "utf8")) as { appVersion: string }).appVersion;
+}
+
+/** The program's flags that are given as environment variables. */
+function settings(container: V1Container | undefined): Record<string, string | undefined> {
+  const ours = container!.env!.filter(({ name }) => name.startsWith("FSSYNC_"));
+  return Object.fromEntries(ours.map(({ name, value }) => [name, value]));
 }

@@ -45,7 +45,7 @@ export class GuardedInventory implements Inventory {
     const round = this.#assign(results);
     const earlier = await this.#remembered(apps);
     this.#hold(round, earlier);
-    await this.#settings.lastGood.remember(round.fresh);
+    await this.#settings.lastGood.remember(round.fresh, apps.map(appKey));
     return this.#answer(apps, (app) => round.fresh.get(app) ?? earlier.get(app), round.problems);
   }
 

@@ -16,7 +16,7 @@ const Stored = z.object({
 });
 
 interface Remembered {
-  /** Day of the last good answer, days since the epoch: coarse, so that the file is not written each minute. */
+  /** Day on which the app was last asked for, days since the epoch: coarse, so that the file is not written each minute. */
   readonly askedOn: number;
   readonly hosts: readonly HostEntry[];
 }
@@ -43,10 +43,17 @@ export class LastGood {
     return (await this.#loaded()).get(app)?.hosts;
   }
 
-  /** Takes new good answers. A file that cannot be written is logged: memory still has them. */
-  async remember(answers: ReadonlyMap<AppKey, readonly HostEntry[]>): Promise<void> {
+  /**
+   * Takes new good answers. What was asked for and not answered is kept, however long the CMDB is
+   * silent. A file that cannot be written is logged: memory still has them.
+   */
+  async remember(answers: ReadonlyMap<AppKey, readonly HostEntry[]>, asked: Iterable<AppKey>): Promise<void> {
     const apps = await this.#loaded();
     const today = Math.floor(this.#clock.now() / DAY);
+    for (const app of asked) {
+      const known = apps.get(app);
+      if (known) apps.set(app, { ...known, askedOn: today });
+    }
     for (const [app, hosts] of answers) apps.set(app, { askedOn: today, hosts });
     for (const [app, { askedOn }] of apps) if (askedOn < today - FORGET_AFTER) apps.delete(app);
     const text = JSON.stringify({ version: 1, apps: Object.fromEntries([...apps].sort(byKey)) });

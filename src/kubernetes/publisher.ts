@@ -78,6 +78,7 @@ export class Publisher {
       this.#publishApp(app);
       this.#restless.add(app);
     }
+    this.#restateHeld(changed);
     if (clock.monotonic() - this.#restatedAt >= HOSTS_INTERVAL) this.#restate();
     const { problems, suspension } = controller;
     const same = isDeepStrictEqual(problems, this.#problems) && suspension.now === this.#suspended;
@@ -130,13 +131,24 @@ export class Publisher {
     writeRepo(told);
   }
 
+  /** What people hold back is not synced soon, unlike all else that lags: its hosts say so at once. */
+  #restateHeld(apps: ReadonlySet<AppKey>): void {
+    const { fleet, suspension } = this.#options.controller;
+    const held = [...apps].flatMap((app) => [...fleet.hostsOf(app)].filter((key) => suspension.holds(app, key)));
+    this.#restateHosts(new Set(held));
+  }
+
   #restate(): void {
-    const { controller, clock, restate } = this.#options;
+    const { controller, clock } = this.#options;
     this.#restatedAt = clock.monotonic();
     const apps = this.#restlessBefore;
     this.#restlessBefore = this.#restless;
     this.#restless = new Set();
-    const keys = new Set<HostKey>([...apps].flatMap((app) => [...controller.fleet.hostsOf(app)]));
+    this.#restateHosts(new Set([...apps].flatMap((app) => [...controller.fleet.hostsOf(app)])));
+  }
+
+  #restateHosts(keys: ReadonlySet<HostKey>): void {
+    const { controller, restate } = this.#options;
     const records = [...keys].map((key) => controller.fleet.recordOf(key)).filter((record) => record !== null);
     if (records.length > 0) restate(records);
   }

@@ -101,7 +101,10 @@ export class Resyncs {
   #say(fresh: readonly Asked[]): void {
     const { log, events } = this.#options;
     for (const { ref, token, app, host } of fresh.slice(0, 20)) {
-      log.info({ event: "ResyncRequested", kind: ref.kind, name: ref.name, token }, "forced resync asked for");
+      log.info(
+        { event: "ResyncRequested", kind: ref.kind, name: ref.name, requestedAt: token },
+        "forced resync asked for",
+      );
       events.record({ ...(app && { app }), ...(host && { host }) }, "Normal", "ResyncRequested", `token ${token}`);
     }
     if (fresh.length > 20) {

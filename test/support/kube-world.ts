@@ -11,7 +11,7 @@ import {
   VERSION,
   type Resource,
 } from "../../src/kubernetes/objects.ts";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { until, type FleetHost } from "./fleet.ts";
 import type { Kube } from "./kube.ts";
 import { Controller, freePort, World, type WorldOptions } from "./world.ts";
@@ -69,6 +69,13 @@ export class KubeWorld implements AsyncDisposable {
     };
     const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "ssh" }, stringData };
     await this.kube.kubectl(["-n", this.namespace, "apply", "-f", "-"], { input: JSON.stringify(secret) });
+  }
+
+  /** Writes a file in the world's folder; returns its path. */
+  async write(name: string, document: object): Promise<string> {
+    const file = join(this.world.dir, name);
+    await writeFile(file, JSON.stringify(document));
+    return file;
   }
 
   kubectl(...args: string[]): Promise<string> {

@@ -4,6 +4,7 @@ import { KubeWorld } from "../../support/kube-world.ts";
 import { describeKube, startKube, type Kube } from "../../support/kube.ts";
 import type { Controller } from "../../support/world.ts";
 import { pathsOn, textOn } from "../on-host.ts";
+import { asChart } from "./chart-account.ts";
 import { allHave, brief, condition, events, table } from "./seen.ts";
 
 const WEB = "nginx/prod/web";
@@ -29,7 +30,7 @@ describeKube("from kubectl apply to the files on the hosts", () => {
     });
     hosts = [...world.world.fleet.hosts];
     await world.world.assign(DB, [hosts[0]!]);
-    controller = await world.start();
+    controller = await world.start("a", await asChart(world));
   });
   afterAll(async () => {
     await world?.[Symbol.asyncDispose]();
@@ -187,9 +188,9 @@ describeKube("from kubectl apply to the files on the hosts", () => {
         type,
       }));
     await world.when(async () => (await about("SyncSucceeded")).length >= 4, "the last rollout's event");
-    const repo = { kind: "ConfigRepo", name: "files" };
-    expect(await about("NewRevision")).toEqual(Array(4).fill({ ...repo, count: 1, type: "Normal" }));
-    expect(await about("HostAdded")).toEqual(Array(2).fill({ ...repo, count: 1, type: "Normal" }));
+    const repo = { kind: "ConfigRepo", name: "files", count: 1, type: "Normal" };
+    expect(await about("NewRevision")).toEqual(Array.from({ length: 4 }, () => repo));
+    expect(await about("HostAdded")).toEqual(Array.from({ length: 2 }, () => repo));
     // Two commits could not be brought to the host that was down: the same words, once.
     const failed = { kind: "ConfigHost", name: world.hostName(hosts[0]!), count: 1, type: "Warning" };
     expect((await about("SyncFailed")).filter(({ name }) => name === failed.name)).toEqual([failed]);

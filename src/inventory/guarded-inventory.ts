@@ -31,6 +31,8 @@ interface Round {
 /** An inventory over any source: asks, validates, doubts what shrinks, and remembers what was good. */
 export class GuardedInventory implements Inventory {
   readonly #settings: Settings;
+  /** What the status store says, for apps without a last good answer. */
+  #adopted: HostsByApp = new Map();
   readonly watch?: (changed: () => void) => Disposable;
 
   constructor(settings: Settings) {
@@ -53,6 +55,10 @@ export class GuardedInventory implements Inventory {
     const remembered = await this.#remembered(apps);
     if (remembered.size === 0) return null;
     return this.#answer(apps, (app) => remembered.get(app), []);
+  }
+
+  adopt(known: HostsByApp): void {
+    this.#adopted = new Map([...known].map(([app, hosts]) => [app, new Set(hosts)]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,7 +90,7 @@ export class GuardedInventory implements Inventory {
   #hold({ fresh, problems, scopes }: Round, earlier: ReadonlyMap<AppKey, readonly HostEntry[]>): void {
     if (!this.#settings.source.guarded) return;
     const { maxShrinkPercent } = this.#settings;
-    const known = this.#keys(new Map([...earlier].filter(([app]) => fresh.has(app))));
+    const known = new Map([...this.#adopted, ...this.#keys(earlier)].filter(([app]) => fresh.has(app)));
     for (const { apps, text } of suspicions(scopes, { earlier: known, now: this.#keys(fresh), maxShrinkPercent })) {
       for (const app of apps) fresh.delete(app);
       const app = apps.length === 1 ? apps[0]! : null;

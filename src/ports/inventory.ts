@@ -1,6 +1,6 @@
 import type { AppId, AppKey } from "../model/app.ts";
 import type { Reason } from "../model/errors.ts";
-import type { Host } from "../model/host.ts";
+import type { Host, HostKey } from "../model/host.ts";
 
 /** Which hosts run an app. */
 export interface Inventory extends AsyncDisposable {
@@ -11,6 +11,11 @@ export interface Inventory extends AsyncDisposable {
   refresh(apps: readonly AppId[], signal: AbortSignal): Promise<InventoryAnswer>;
   /** The last good answer of an earlier run; null when there is none. Asks nobody. */
   lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null>;
+  /**
+   * Hosts of each app that the status store names: an answer that lost too many of them is held too, when
+   * this process has no answer of its own to compare with (its data dir is new).
+   */
+  adopt(known: ReadonlyMap<AppKey, ReadonlySet<HostKey>>): void;
   /** Calls back when an answer may have changed before the interval is over (a file was written). */
   watch?(changed: () => void): Disposable;
 }

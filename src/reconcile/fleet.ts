@@ -84,6 +84,11 @@ export class Fleet {
     return this.#hosts;
   }
 
+  /** Hosts of each app, those included that only the store names. */
+  get members(): ReadonlyMap<AppKey, ReadonlySet<HostKey>> {
+    return this.#members;
+  }
+
   hostsOf(app: AppKey): ReadonlySet<HostKey> {
     return this.#members.get(app) ?? new Set();
   }

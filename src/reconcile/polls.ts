@@ -72,6 +72,7 @@ export class Polls {
   async load(parts: PolledParts): Promise<void> {
     this.#parts = parts;
     const { source, inventory } = this.#options;
+    inventory.adopt(parts.fleet.members);
     const commit = await source.head();
     if (commit === null || !(await this.#attempt("git", () => this.#takeCommit(commit)))) return;
     const answer = await inventory.lastGood([...parts.fleet.desired.values()]);

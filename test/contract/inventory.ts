@@ -217,6 +217,17 @@ export function inventoryContract(name: string, factory: () => Promise<Inventory
         expect(await ask([WEB])).toMatchObject({ problems: [] });
       });
 
+      it("holds it too when only the status store knows the hosts, and then names none (fault 18)", async () => {
+        const inventory = await open();
+        inventory.adopt(new Map([[appKey(WEB), new Set(four.map((address) => `${address}:22`))]]));
+        await world.set({ "nginx/prod/web": [] });
+        const answer = await inventory.refresh([WEB], new AbortController().signal);
+        expect(answer.hosts.has(appKey(WEB))).toBe(false);
+        expect(answer.problems).toMatchObject([{ reason: "InventorySuspicious", app: "nginx/prod/web" }]);
+        await world.set({ "nginx/prod/web": four.slice(0, 3) });
+        expect(keys(await inventory.refresh([WEB], new AbortController().signal))["nginx/prod/web"]).toHaveLength(3);
+      });
+
       it("holds the empty answer of one app and obeys the others (fault 18)", async () => {
         await world.set({ "nginx/prod/web": ["10.0.0.9"], "nginx/prod/api": four });
         await ask([WEB, API]);

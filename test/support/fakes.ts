@@ -134,6 +134,8 @@ export class FakeInventory implements Inventory {
     return this.remembers ? this.#answer(apps) : null;
   }
 
+  adopt(): void {}
+
   watch(changed: () => void): Disposable {
     this.#changed = changed;
     return { [Symbol.dispose]: () => void (this.#changed = () => {}) };

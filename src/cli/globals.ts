@@ -63,6 +63,11 @@ export function withKubernetes(command: Command): Command {
     .addOption(switchable("--all-namespaces", "with --kubernetes: every namespace", "ALL_NAMESPACES"));
 }
 
+/** For what a controller does that runs: in Kubernetes there is no file that says what to do without one. */
+export function withLeader(command: Command): Command {
+  return command.addOption(switchable("--kubernetes", "ask the leader whose data dir this is", "KUBERNETES"));
+}
+
 export function withLeaderElection(command: Command): Command {
   const description = "with --kubernetes: no Lease, for a process that is alone (env: FSSYNC_LEADER_ELECT=false)";
   return command.addOption(

@@ -2,7 +2,7 @@ import { Argument, Command, CommanderError } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
 import type { LogLevel } from "../log/levels.ts";
-import { withGlobals, withKubernetes, withLeaderElection, type Globals } from "./globals.ts";
+import { withGlobals, withKubernetes, withLeader, withLeaderElection, type Globals } from "./globals.ts";
 import type { Builders } from "./builders.ts";
 
 /** What a command works with. */
@@ -51,8 +51,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/run.ts")).runCommand,
   );
   add(
-    new Command("sync")
-      .description("one pass over what lags, now")
+    withLeader(new Command("sync").description("one pass over what lags, now"))
       .addArgument(apps())
       .option("--host <address>", "only this host; may be given several times", collect)
       .option("--full", "all files of all hosts, with checksums, whatever the status store says", false)
@@ -60,8 +59,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/sync.ts")).syncCommand,
   );
   add(
-    new Command("plan")
-      .description("what a sync would send and delete where; touches no host")
+    withLeader(new Command("plan").description("what a sync would send and delete where; touches no host"))
       .addArgument(apps())
       .option("--host <address>", "only this host; may be given several times", collect)
       .option("-v, --verbose", "say why, and name every file", false)

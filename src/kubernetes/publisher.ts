@@ -17,8 +17,8 @@ const HOSTS_INTERVAL = 15_000;
 
 export interface PublisherOptions {
   readonly controller: RepoController;
-  /** Generation of the ConfigRepo that the controller works by. */
-  readonly generation: () => number | undefined;
+  /** Generation of the ConfigRepo that the controller works by, or of a ConfigApp. */
+  readonly generation: (app?: AppKey) => number | undefined;
   /** What the objects said before this process. */
   readonly before: {
     readonly repo: ConfigRepoStatus | undefined;
@@ -104,7 +104,7 @@ export class Publisher {
     const app = controller.fleet.desired.get(key);
     if (!app) return void this.#apps.delete(key);
     const known = this.#apps.get(key) ?? summaryOf(before.app(key));
-    const next = summarizeApp(controller.fleet, app, controller.suspension, known, this.#at());
+    const next = summarizeApp(controller.fleet, app, controller.suspension, known, this.#at(key));
     this.#apps.set(key, next);
     if (isDeepStrictEqual(next, known)) return;
     writeApp(key, next);
@@ -122,8 +122,7 @@ export class Publisher {
 
   #publishRepo(): void {
     const { controller, writeRepo } = this.#options;
-    const { fleet, problems, suspension } = controller;
-    const next = summarizeRepo(fleet, problems, suspension, this.#repo, this.#at());
+    const next = summarizeRepo(controller, this.#repo, this.#at());
     // Before Git and the inventory have spoken only what is wrong can be said.
     const told = controller.known ? next : { ...this.#repo, conditions: next.conditions };
     if (isDeepStrictEqual(told, this.#repo)) return;
@@ -153,7 +152,7 @@ export class Publisher {
     if (records.length > 0) restate(records);
   }
 
-  #at() {
-    return { now: this.#options.clock.now(), generation: this.#options.generation() };
+  #at(app?: AppKey) {
+    return { now: this.#options.clock.now(), generation: this.#options.generation(app) };
   }
 }

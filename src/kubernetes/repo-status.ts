@@ -1,11 +1,11 @@
 import type { Condition, ConfigRepoStatus } from "../config/resources.ts";
-import type { Reason } from "../model/errors.ts";
 import type { Problem } from "../model/record.ts";
 import { shortRevision } from "../model/revision.ts";
 import { worst, type State } from "../model/state.ts";
 import { stateOf } from "../plan/state.ts";
 import { COUNTED_AS } from "../plan/status-report.ts";
 import type { Fleet } from "../reconcile/fleet.ts";
+import type { RepoController } from "../reconcile/repo-controller.ts";
 import type { Suspension } from "../reconcile/suspension.ts";
 import { conditionsAfter, type Finding } from "./conditions.ts";
 
@@ -28,17 +28,14 @@ interface At {
 }
 
 /** Looks at every host of the repo once. */
-export function summarizeRepo(
-  fleet: Fleet,
-  problems: readonly Problem[],
-  suspension: Suspension,
-  before: RepoSummary | undefined,
-  at: At,
-): RepoSummary {
+export function summarizeRepo(controller: RepoController, before: RepoSummary | undefined, at: At): RepoSummary {
+  const { fleet, suspension } = controller;
   const counts = { total: 0, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
+  let moving = false;
   for (const state of hostStates(fleet, suspension)) {
     counts.total += 1;
     counts[COUNTED_AS[state]] += 1;
+    moving ||= state === "Pending" || state === "Syncing";
   }
   const { revision } = fleet;
   const { total, synced, failed, unreachable } = counts;
@@ -52,7 +49,7 @@ export function summarizeRepo(
     unreachable,
     ...(revision === null ? {} : { lastAttemptedRevision: revision }),
     ...(applied === undefined ? {} : { lastAppliedRevision: applied }),
-    conditions: conditionsAfter(before?.conditions, judge(problems, suspension.now.repo, counts, summary), at),
+    conditions: conditionsAfter(before?.conditions, judge(controller, moving, summary), at),
   };
 }
 
@@ -90,24 +87,10 @@ function* hostStates(fleet: Fleet, suspension: Suspension): Iterable<State> {
 }
 
 /** `Ready` is about Git and the inventory: among thousands of hosts one is always down, and its own object says so. */
-function judge(
-  problems: readonly Problem[],
-  suspended: boolean,
-  counts: { pending: number },
-  summary: string,
-): Finding[] {
-  const grave = problems.filter(({ reason }) => reason !== "InvalidHost");
+function judge({ problems, problemsOf, suspension }: RepoController, moving: boolean, summary: string): Finding[] {
+  const first = problems.find(({ reason }) => reason !== "InvalidHost");
   const told = problems.map(({ message }) => message).join("; ");
-  const inventory = grave.filter(({ reason }) => isInventory(reason));
-  const git = grave.filter(({ reason }) => !isInventory(reason));
-  const because = (type: "FetchFailed" | "InventoryFailed", found: readonly Problem[]): Finding => ({
-    type,
-    holds: found.length > 0,
-    reason: found[0]?.reason ?? "",
-    message: found.map(({ message }) => message).join("; "),
-  });
-  const first = grave[0];
-  const calm = suspended ? "Suspended" : "Succeeded";
+  const calm = suspension.now.repo ? "Suspended" : "Succeeded";
   return [
     {
       type: "Ready",
@@ -115,20 +98,17 @@ function judge(
       reason: first?.reason ?? calm,
       message: told === "" ? summary : `${told}; ${summary}`,
     },
-    {
-      type: "Reconciling",
-      holds: counts.pending > 0 && !suspended,
-      reason: "Progressing",
-      message: summary,
-    },
-    because("FetchFailed", git),
-    because("InventoryFailed", inventory),
+    { type: "Reconciling", holds: moving, reason: "Progressing", message: summary },
+    because("FetchFailed", problemsOf("git")),
+    because("InventoryFailed", problemsOf("inventory")),
   ];
 }
 
-/** A Secret may be Git's or the inventory's: its message says whose. */
-function isInventory(reason: Reason): boolean {
-  return reason === "InventoryFailed" || reason === "InventorySuspicious";
+/** A host that is refused by name does not make the inventory a failed one. */
+function because(type: "FetchFailed" | "InventoryFailed", problems: readonly Problem[]): Finding {
+  const grave = problems.filter(({ reason }) => reason !== "InvalidHost");
+  const message = grave.map((problem) => problem.message).join("; ");
+  return { type, holds: grave.length > 0, reason: grave[0]?.reason ?? type, message };
 }
 
 export function repoSummaryOf(status: ConfigRepoStatus | undefined): RepoSummary | undefined {

@@ -137,7 +137,7 @@ export class RunningRepo implements AsyncDisposable {
     const appName = (app: AppKey) => configAppName(repo.ref.name, appId(app));
     return new Publisher({
       controller: this.controller,
-      generation: () => this.#repo.generation,
+      generation: (app) => (app === undefined ? this.#repo.generation : below.apps.get(appName(app))?.generation),
       before: { repo: repo.status, app: (app) => below.apps.get(appName(app))?.status },
       writeRepo: (status) => this.#write(writer.write({ kind: "ConfigRepo", ...repo.ref }, status)),
       writeApp: (app, status) =>

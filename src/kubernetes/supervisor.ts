@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { RESOURCES, type ResourceKind } from "../config/resources.ts";
-import { describeMistake } from "../config/mistakes.ts";
-import { parseConfigRepo } from "../config/parse.ts";
+import { describeMistake, type Mistake } from "../config/mistakes.ts";
+import { parseConfigRepo, type Parsed } from "../config/parse.ts";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
@@ -137,25 +137,29 @@ export class Supervisor implements AsyncDisposable {
     const wanted = this.#repos.cache.get(key);
     if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key);
     if (!wanted) return await this.#forget(key);
-    const config = this.#parse(wanted);
+    const parsed = this.#parse(wanted);
+    const config = "config" in parsed ? parsed.config : undefined;
     if (!config || this.#running.get(key)?.suits(config) === false) await this.#stop(key);
-    if (!config) return;
+    // After the last words of what ran under the specification before.
+    if (!config) return this.#refuse(wanted, "mistakes" in parsed ? parsed.mistakes : []);
     const running = this.#running.get(key);
     if (running) running.look(wanted, this.#belowOf(key));
     else await this.#start(key, wanted, config);
   }
 
-  /** The configuration; undefined when nobody can work by it, and then the ConfigRepo says so. */
-  #parse({ ref, spec, status, generation }: WatchedRepo): ConfigRepo | undefined {
-    const { allowFileUrls, writer, clock, log } = this.#options;
+  #parse({ ref, spec }: WatchedRepo): Parsed {
+    const { allowFileUrls } = this.#options;
     const document = { apiVersion: `${GROUP}/${VERSION}`, kind: "ConfigRepo", metadata: { name: ref.name }, spec };
-    const parsed = parseConfigRepo(document, { allowFileUrls });
-    if ("config" in parsed) return parsed.config;
-    const message = parsed.mistakes.map(describeMistake).join("\n");
+    return parseConfigRepo(document, { allowFileUrls });
+  }
+
+  /** Says on the ConfigRepo that nobody can work by it. */
+  #refuse({ ref, status, generation }: WatchedRepo, mistakes: readonly Mistake[]): void {
+    const { writer, clock, log } = this.#options;
+    const message = mistakes.map(describeMistake).join("\n");
     log.error({ repo: ref.name, namespace: ref.namespace, reason: "InvalidSpec", message }, "ConfigRepo is not valid");
     const conditions = invalidSpec(status?.conditions, message, { now: clock.now(), generation });
     writer.write({ kind: "ConfigRepo", ...ref }, { conditions }).catch(() => undefined);
-    return undefined;
   }
 
   async #start(key: string, repo: WatchedRepo, config: ConfigRepo): Promise<void> {

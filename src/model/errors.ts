@@ -151,7 +151,10 @@ export const REASONS = {
     "There is no app or host of that name.",
     "Correct the name; `fssync status` lists apps and `fssync status -o wide` hosts.",
   ),
-  NoController: local("No controller works on this data dir.", "Start `fssync run`, or name its --data-dir."),
+  NoController: local(
+    "No controller works on this data dir.",
+    "Start `fssync run`, or name its --data-dir; in Kubernetes it is in the pod that the Lease `fssync-controller` names.",
+  ),
   ControllerLost: local(
     "The controller that was asked went away before it answered.",
     "Look at its log; what it had begun it goes on with after a restart.",

@@ -26,6 +26,10 @@ export class Problems {
     return [...this.#bySource.values()].flat();
   }
 
+  of(source: string): readonly Problem[] {
+    return this.#bySource.get(source) ?? [];
+  }
+
   /** Replaces what a source has; a problem that lasts keeps its time. Returns the new ones and whether anything changed. */
   set(source: string, found: readonly Finding[]): ProblemsChange {
     const before = this.#bySource.get(source) ?? [];

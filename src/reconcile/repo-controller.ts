@@ -132,6 +132,8 @@ export class RepoController implements AsyncDisposable {
     return this.#polls.known;
   }
 
+  readonly problemsOf = (about: "git" | "inventory"): readonly Problem[] => this.#problems.of(about);
+
   /** Everything known, as the store shall have it. */
   get status(): RepoStatus {
     return this.#fleet.status(this.#problems.all);

@@ -2,11 +2,12 @@ import { reportProblem, type StatusReport } from "../../plan/status-report.ts";
 import type { SyncResult } from "../../reconcile/controller.ts";
 import { atDesk } from "../desk.ts";
 import { print } from "../print.ts";
+import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { showProgress } from "../progress.ts";
 import { problemText, statusTable } from "../status-table.ts";
 
-interface Options {
+interface Options extends Pick<InKubernetes, "kubernetes"> {
   readonly host?: string[];
   readonly full: boolean;
   readonly allowPrune: boolean;
@@ -16,7 +17,7 @@ interface Options {
 export async function syncCommand(context: Context, apps: string[], options: Options): Promise<number> {
   const { stdout, stderr, signal } = context;
   const request = { apps, hosts: options.host ?? [], full: options.full, allowPrune: options.allowPrune };
-  const result = await atDesk(context, async (desk) => {
+  const result = await atDesk(context, options, async (desk) => {
     using progress = showProgress(stderr);
     return await desk.sync(request, progress.on, signal);
   });

@@ -107,6 +107,8 @@ export interface RepoSurroundings {
   readonly events?: Events;
   readonly log: Logger;
   readonly retry: boolean;
+  /** False where other processes work on the repo in turn; true unless given. */
+  readonly alone?: boolean;
 }
 
 export interface AssembledRepo extends AsyncDisposable {

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
 import { asFssyncError, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
+import { revisionCommit } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { Inventory, InventoryAnswer } from "../ports/inventory.ts";
@@ -18,6 +19,11 @@ export interface PollsOptions {
   readonly inventoryInterval: number;
   /** The longest pause after failures, milliseconds. */
   readonly maxInterval: number;
+  /**
+   * False: other processes, each with a disk of its own, may have worked since this disk was written. What
+   * it holds may be older than what hosts have, and is not acted on before Git and the inventory were asked.
+   */
+  readonly alone?: boolean;
   readonly source: GitSource;
   readonly inventory: Inventory;
   readonly telemetry: RepoTelemetry;
@@ -71,8 +77,9 @@ export class Polls {
   /** Takes in what earlier runs left: the mirror's newest commit, the last good inventory. Asks nobody. */
   async load(parts: PolledParts): Promise<void> {
     this.#parts = parts;
-    const { source, inventory } = this.#options;
+    const { source, inventory, alone = true } = this.#options;
     inventory.adopt(parts.fleet.members);
+    if (!alone) return;
     const commit = await source.head();
     if (commit === null || !(await this.#attempt("git", () => this.#takeCommit(commit)))) return;
     const answer = await inventory.lastGood([...parts.fleet.desired.values()]);
@@ -105,11 +112,22 @@ export class Polls {
         if (commit !== this.#commit) await this.#takeCommit(commit);
         telemetry.fetched("success", clock.now());
       } catch (error) {
-        if (!signal.aborted) telemetry.fetched("failure", clock.now());
+        if (!signal.aborted) {
+          telemetry.fetched("failure", clock.now());
+          await this.#takeKnown();
+        }
         throw error;
       }
       await this.#parts.collector.collect();
     });
+  }
+
+  /** While Git is silent from the start: the mirror's commit, if it is what the store says was the newest. */
+  async #takeKnown(): Promise<void> {
+    const { revision } = this.#parts.fleet;
+    if (this.#commit !== null || revision === null) return;
+    const commit = await this.#options.source.head();
+    if (commit === revisionCommit(revision)) await this.#takeCommit(commit);
   }
 
   #askInventory(signal: AbortSignal): Promise<boolean> {

@@ -41,6 +41,8 @@ export interface RepoControllerOptions {
   readonly suspend: boolean;
   /** Whether failed hosts are tried again; a single pass does not. */
   readonly retry: boolean;
+  /** See `PollsOptions`; true unless given. */
+  readonly alone?: boolean;
   readonly source: GitSource;
   readonly inventory: Inventory;
   readonly transport: Transport;

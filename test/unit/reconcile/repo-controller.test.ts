@@ -724,6 +724,44 @@ describe("stop and start", () => {
   });
 });
 
+describe("where other processes work on the repo in turn", () => {
+  /** This one synced the first commit; another one has brought the host to the second. */
+  async function returned(): Promise<{ rig: Rig; old: string }> {
+    const rig = await synced({ [WEB]: { a: "1" } }, [h0]);
+    const old = (await rig.source.head())!;
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    await rig.stop();
+    rig.transport.applies.length = 0;
+    return { rig, old };
+  }
+
+  test("an old mirror is not acted on", async () => {
+    const { rig, old } = await returned();
+    rig.source.head = async () => old;
+    await rig.restart({ alone: false });
+    await rig.pollGit();
+    expect(rig.transport.applies).toEqual([]);
+    expect(rig.events("NewRevision")).toHaveLength(1);
+  });
+
+  test("nor while Git is down; what the store says was the newest is", async () => {
+    const { rig, old } = await returned();
+    const { head } = rig.source;
+    rig.source.error = new FssyncError("FetchFailed", "down");
+    rig.source.head = async () => old;
+    await rig.restart({ alone: false });
+    await rig.pollGit();
+    expect(rig.transport.applies).toEqual([]);
+    expect(rig.controller.known).toBe(false);
+    rig.source.head = head;
+    await rig.restart({ alone: false });
+    await rig.pollGit();
+    expect(rig.controller.known).toBe(true);
+    expect(rig.transport.applies).toEqual([]);
+  });
+});
+
 describe("trouble with Git and the inventory", () => {
   test("Git down: a problem, stored and told once; the polls slow down; it is resolved with the first success", async () => {
     const rig = await synced({ [WEB]: { a: "1" } }, [h0]);

@@ -5,8 +5,8 @@ import type { Revision } from "../../model/revision.ts";
 /** As many as reconcile tells apart; see MAX_UNFINISHED there. */
 export const MAX_ATTEMPTS = 16;
 
-/** The digest of an attempt whose content is not known any more; it equals no other. */
-export const UNKNOWN_DIGEST = "";
+/** The digest of an attempt whose content is not known any more; it equals no other. API servers refuse empty texts now and then. */
+export const UNKNOWN_DIGEST = "unknown";
 
 export interface Note {
   readonly revision: Revision;

@@ -97,7 +97,11 @@ function withinBudget(apps: readonly AppOnHost[]): AppOnHost[] {
   const sizes = failed.map(({ message }) => Math.min(storedBytes(message!), LONGEST_MESSAGE));
   const whole = Buffer.byteLength(JSON.stringify(apps.map((app) => (app.message ? { ...app, message: "" } : app))));
   const share = Math.min(LONGEST_MESSAGE, fairShare(sizes, BUDGET - BESIDES_APPS - whole));
-  return apps.map((app) => (app.message === undefined ? app : { ...app, message: shortened(app.message, share) }));
+  // API servers refuse empty texts now and then: what is empty is left out.
+  return apps.map(({ message = "", ...app }) => {
+    const cut = shortened(message, share);
+    return cut === "" ? app : { ...app, message: cut };
+  });
 }
 
 /** Of the app that something was tried of last. */

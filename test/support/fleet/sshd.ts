@@ -127,6 +127,8 @@ export class Sshd {
       // bash reads .bashrc when sshd starts it, unless it believes to be an inner shell. A developer's
       // .bashrc is slow and not what is tested.
       "SetEnv SHLVL=3",
+      // Who asks, for tests that write down what hosts run.
+      "AcceptEnv FSSYNC_TEST_*",
     ];
     if (this.#forceCommand !== undefined) lines.push(`ForceCommand ${this.#forceCommand}`);
     return `${lines.join("\n")}\n`;

@@ -1,7 +1,7 @@
 import type { KubernetesObject } from "@kubernetes/client-node";
 import type { Logger } from "pino";
 import { jittered, sleep, type Clock } from "../ports/clock.ts";
-import { apiError, isGone } from "./api-error.ts";
+import { apiError, isGone, type ApiError } from "./api-error.ts";
 import type { KubeClient, Query } from "./client.ts";
 import { keyOf, ObjectCache } from "./object-cache.ts";
 import { Trouble } from "./trouble.ts";
@@ -105,6 +105,11 @@ export class Informer<Kept> {
   /** Milliseconds since anything was heard; bookmarks come every minute. */
   get stale(): number {
     return this.#options.clock.monotonic() - this.#heard;
+  }
+
+  /** Why the API server could not be asked the last time; undefined while it can. */
+  get trouble(): ApiError | undefined {
+    return this.#trouble.last;
   }
 
   /** Until the signal aborts; never rejects. */

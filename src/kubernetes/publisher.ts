@@ -87,6 +87,12 @@ export class Publisher {
     this.#suspended = suspension.now;
   }
 
+  /** Writes what was last said of an app once more: somebody has removed it. */
+  publishAgain(app: AppKey): void {
+    const said = this.#apps.get(app);
+    if (said) this.#options.writeApp(app, said);
+  }
+
   /** Until Git and the inventory have spoken nothing is counted: what the objects say from before stands. */
   #publishStart(): void {
     const { controller, writeRepo } = this.#options;

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
 import type { Secrets } from "../ports/secrets.ts";
@@ -57,6 +58,7 @@ export class RunningRepo implements AsyncDisposable {
   readonly #publisher: Publisher;
   readonly #resyncs: Resyncs;
   readonly #end = new AbortController();
+  readonly #loaded = Promise.withResolvers<void>();
   #published: Promise<void> = Promise.resolve();
 
   constructor(options: RunningRepoOptions) {
@@ -90,6 +92,7 @@ export class RunningRepo implements AsyncDisposable {
 
   async start(): Promise<void> {
     await this.controller.load();
+    this.#loaded.resolve();
     if (this.#end.signal.aborted) return;
     this.look(this.#repo, this.#options.below);
     this.controller.start(this.#end.signal);
@@ -120,6 +123,20 @@ export class RunningRepo implements AsyncDisposable {
     }
     this.controller.suspend(stopped);
     this.#resyncs.take(asked, this.#end.signal);
+  }
+
+  /** Makes the object of an app again that somebody has deleted, with all that it said. */
+  async restoreApp(app: AppKey): Promise<void> {
+    await this.#loaded.promise;
+    if (!this.controller.fleet.desired.has(app)) return;
+    await this.controller.storeAgain({ apps: [app] });
+    this.#publisher.publishAgain(app);
+  }
+
+  /** The same of a host. */
+  async restoreHost(host: HostKey): Promise<void> {
+    await this.#loaded.promise;
+    if (this.controller.fleet.hosts.has(host)) await this.controller.storeAgain({ hosts: [host] });
   }
 
   /** Ends the syncs under way; what they brought so far is known to the store as unfinished. */

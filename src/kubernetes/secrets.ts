@@ -33,16 +33,21 @@ export class WatchedSecrets implements Secrets, AsyncDisposable {
 
   async read(name: string): Promise<Values> {
     const { namespace, clock } = this.#options;
-    const { informer } = this.#watched.get(name) ?? this.#watch(name);
+    const watched = this.#watched.get(name) ?? this.#watch(name);
+    const { informer } = watched;
     const late = new AbortController();
     const signal = AbortSignal.any([late.signal, this.#end.signal]);
     const inTime = await Promise.race([
       informer.synced.then(() => true),
-      sleep(clock, PATIENCE, signal).then(() => false),
+      sleep(clock, watched.missed ? 0 : PATIENCE, signal).then(() => false),
     ]);
     late.abort();
     const what = `Secret ${namespace}/${name}`;
-    if (!inTime) throw new FssyncError("SecretInvalid", `${what} cannot be read: the API server does not give it`);
+    if (!inTime) {
+      watched.missed = true;
+      const why = informer.trouble?.message ?? "the API server does not give it";
+      throw new FssyncError("SecretInvalid", `${what} cannot be read: ${why}`, { cause: informer.trouble });
+    }
     const values = informer.cache.get(`${namespace}/${name}`);
     if (!values) throw new FssyncError("SecretInvalid", `there is no ${what}`);
     if (values.size === 0) throw new FssyncError("SecretInvalid", `${what} has no keys`);
@@ -70,8 +75,13 @@ export class WatchedSecrets implements Secrets, AsyncDisposable {
       clock,
       log,
     });
-    void informer.synced.then(() => (known = true));
-    const watched = { informer, ended: informer.run(this.#end.signal) };
+    const watched: Watched = { informer, ended: informer.run(this.#end.signal), missed: false };
+    const first = async () => {
+      await informer.synced;
+      known = true;
+      if (watched.missed) changed(name);
+    };
+    void first();
     this.#watched.set(name, watched);
     return watched;
   }
@@ -80,6 +90,8 @@ export class WatchedSecrets implements Secrets, AsyncDisposable {
 interface Watched {
   readonly informer: Informer<Values>;
   readonly ended: Promise<void>;
+  /** Somebody waited for the first look in vain: once it succeeds, that is news. */
+  missed: boolean;
 }
 
 function valuesOf({ data = {} }: V1Secret): Values {

@@ -14,10 +14,11 @@ import type { Controller } from "../reconcile/controller.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
 import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
-import { GROUP, REPO_LABEL, VERSION, type Resource } from "./objects.ts";
+import { GROUP, VERSION, type Resource } from "./objects.ts";
 import type { EventSink } from "./repo-events.ts";
 import { invalidSpec } from "./repo-status.ts";
 import { RunningRepo, type BuildRepo } from "./running-repo.ts";
+import { repoSelector } from "./store/labels.ts";
 import type { KubernetesStatusStore } from "./store/status-store.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
 import {
@@ -195,12 +196,12 @@ export class Supervisor implements AsyncDisposable {
     const below = this.#below.get(key);
     if (!below || below.apps.size + below.hosts.size === 0) return;
     const { writer, log } = this.#options;
-    const [namespace = "", name] = key.split("/");
+    const [namespace = "", name = ""] = key.split("/");
     log.info(
       { repo: key, apps: below.apps.size, hosts: below.hosts.size },
       "ConfigRepo is gone: its objects are removed",
     );
-    const selector = `${REPO_LABEL}=${name}`;
+    const selector = repoSelector(name);
     await Promise.all([
       writer.removeAll("ConfigApp", namespace, selector),
       writer.removeAll("ConfigHost", namespace, selector),
@@ -213,8 +214,7 @@ export class Supervisor implements AsyncDisposable {
     if (now) apps.set(name, now);
     else apps.delete(name);
     if (asksOtherwise(now, before)) this.#queue.add(repo);
-    const controller = this.#running.get(repo)?.controller;
-    if (!now && controller?.fleet.desired.has(before!.app)) void controller.storeAgain({ apps: [before!.app] });
+    if (!now) void this.#running.get(repo)?.restoreApp(before!.app);
   }
 
   #seenHost(now: WatchedHost | undefined, before: WatchedHost | undefined): void {
@@ -223,8 +223,7 @@ export class Supervisor implements AsyncDisposable {
     if (now) hosts.set(name, now);
     else hosts.delete(name);
     if (asksOtherwise(now, before)) this.#queue.add(repo);
-    const controller = this.#running.get(repo)?.controller;
-    if (!now && controller?.fleet.hosts.has(before!.host)) void controller.storeAgain({ hosts: [before!.host] });
+    if (!now) void this.#running.get(repo)?.restoreHost(before!.host);
   }
 
   /** The writer learns which version it may write over; a specification that was taken in is said to be. */

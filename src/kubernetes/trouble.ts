@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { Backoff } from "../queue/rate-limiter.ts";
 import type { Clock } from "../ports/clock.ts";
-import { apiError } from "./api-error.ts";
+import { apiError, type ApiError } from "./api-error.ts";
 
 export interface TroubleOptions {
   readonly clock: Clock;
@@ -17,16 +17,22 @@ export class Trouble {
   readonly #options: TroubleOptions;
   readonly #backoff: Backoff<"">;
   #said: string | undefined;
+  #last: ApiError | undefined;
 
   constructor(options: TroubleOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options);
   }
 
+  /** The last failure; undefined when it is over. */
+  get last(): ApiError | undefined {
+    return this.#last;
+  }
+
   /** Notes a failure; returns the milliseconds to wait before the next try. */
   failed(thrown: unknown): number {
     const { log, max } = this.#options;
-    const error = apiError(thrown);
+    const error = (this.#last = apiError(thrown));
     const facts = { reason: error.reason, error: error.message, failures: this.#backoff.failures("") + 1 };
     if (this.#said === error.reason) log.debug(facts, "the API server cannot be asked, still");
     else log.warn({ ...facts, next: error.info.next }, "the API server cannot be asked; trying on");
@@ -37,6 +43,7 @@ export class Trouble {
   over(): void {
     if (this.#said !== undefined) this.#options.log.info("the API server answers again");
     this.#said = undefined;
+    this.#last = undefined;
     this.calm();
   }
 

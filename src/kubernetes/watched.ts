@@ -1,7 +1,7 @@
 import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
 import { appKey, type AppKey } from "../model/app.ts";
 import { hostKey, type HostKey } from "../model/host.ts";
-import { REPO_LABEL, REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
+import { REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
 
 // What the controller keeps in memory of each custom resource that it watches: what people say there, and what
 // it has to go on from.
@@ -83,8 +83,10 @@ function askedOf({ metadata = {}, spec, status }: Resource): Asked {
   };
 }
 
-function repoOf({ metadata = {} }: Resource): string {
-  return `${metadata.namespace}/${metadata.labels?.[REPO_LABEL]}`;
+/** By the spec: a label has no place for a long name. */
+function repoOf({ metadata = {}, spec }: Resource): string {
+  const { repoRef } = fields(spec) as { repoRef?: { name?: string } };
+  return `${metadata.namespace}/${repoRef?.name}`;
 }
 
 function fields(value: unknown): object {

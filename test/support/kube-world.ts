@@ -24,6 +24,13 @@ export interface KubeWorldOptions extends Omit<WorldOptions, "kind"> {
   readonly kube: Kube;
 }
 
+export interface LaunchOptions {
+  /** More arguments of `fssync run`. */
+  readonly args?: readonly string[];
+  /** Path; the admin's unless given. */
+  readonly kubeconfig?: string;
+}
+
 /**
  * A world whose ConfigRepo, Secrets and status are in a namespace of a real API server, and controllers
  * beside it as processes of their own.
@@ -83,10 +90,14 @@ export class KubeWorld implements AsyncDisposable {
   }
 
   /** Starts a controller with a data dir of its own and waits until it answers; it need not lead. */
-  async start(
-    name = "a",
-    { args = [], kubeconfig }: { args?: string[]; kubeconfig?: string } = {},
-  ): Promise<Controller> {
+  async start(name = "a", options: LaunchOptions = {}): Promise<Controller> {
+    const controller = await this.launch(name, options);
+    await controller.ready();
+    return controller;
+  }
+
+  /** Starts it and does not wait. */
+  async launch(name: string, { args = [], kubeconfig }: LaunchOptions = {}): Promise<Controller> {
     const port = await freePort();
     const listen = ["--data-dir", this.dataDir(name), "--listen", `127.0.0.1:${port}`, "--log-level", "debug"];
     const running = this.world.spawnBare(
@@ -95,7 +106,6 @@ export class KubeWorld implements AsyncDisposable {
     );
     const controller = new Controller(running, `http://127.0.0.1:${port}`);
     this.#stack.defer(() => controller.kill());
-    await controller.ready();
     return controller;
   }
 
@@ -136,7 +146,8 @@ export class KubeWorld implements AsyncDisposable {
       const [{ status: repo }, found] = await Promise.all([this.repo(), this.app(app)]);
       const { hosts: counts, lastAppliedRevision, revision } = found?.status ?? {};
       const whole = counts?.synced === hosts && counts.total === hosts && lastAppliedRevision === revision;
-      return whole && repo?.revision?.endsWith(`:${head}`) === true && repo.synced === hosts;
+      // Written together with the count, which `revision` is not.
+      return whole && repo?.lastAttemptedRevision?.endsWith(`:${head}`) === true && repo.synced === hosts;
     }, `${hosts} hosts of ${app} to have ${head}`);
   }
 

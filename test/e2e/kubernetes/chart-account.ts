@@ -1,8 +1,8 @@
-import type { KubernetesObject, V1Role } from "@kubernetes/client-node";
+import type { KubernetesObject } from "@kubernetes/client-node";
 import { render } from "../../support/chart.ts";
 import type { KubeWorld } from "../../support/kube-world.ts";
 
-const KINDS = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+const KINDS = new Set(["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]);
 
 export interface Chart {
   readonly values?: unknown;
@@ -13,7 +13,7 @@ export interface Chart {
 /** Gives the world's namespace the rights that the chart installs, and nothing else; all but one rule when asked so. */
 export async function grant(world: KubeWorld, { values, without }: Chart = {}): Promise<void> {
   const objects = await render({ values: values ?? {}, args: ["--namespace", world.namespace] });
-  const items = objects.filter(({ kind }) => KINDS.includes(kind ?? "")).map((object) => lessen(object, without));
+  const items = objects.filter(({ kind }) => KINDS.has(kind ?? "")).map((object) => lessen(object, without));
   await world.kubectl("apply", "-f", await world.write("rights.json", { apiVersion: "v1", kind: "List", items }));
 }
 
@@ -24,8 +24,11 @@ export async function asChart(world: KubeWorld, chart: Chart = {}): Promise<{ ku
 }
 
 function lessen(object: KubernetesObject, without: string | undefined): KubernetesObject {
-  const { rules } = object as V1Role;
-  if (!rules || without === undefined) return object;
-  const left = rules.map((rule) => ({ ...rule, resources: rule.resources?.filter((one) => one !== without) ?? [] }));
+  if (without === undefined || !("rules" in object)) return object;
+  const rules = object.rules as { resources: string[] }[];
+  const left = rules.map(({ resources, ...rule }) => ({
+    ...rule,
+    resources: resources.filter((one) => one !== without),
+  }));
   return { ...object, rules: left.filter(({ resources }) => resources.length > 0) } as KubernetesObject;
 }

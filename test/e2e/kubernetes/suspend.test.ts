@@ -128,7 +128,7 @@ describeKube("spec.suspend", () => {
     await noticed("ConfigHost", hostKey(hosts[0]));
     const head = await world.world.repo.commitOf("main");
     await world.when(
-      async () => (await world.repo()).status?.revision?.endsWith(head) === true,
+      async () => (await world.repo()).status?.revision?.endsWith(`:${head}`) === true,
       "the commit to be seen",
     );
     await world.when(async () => (await world.app())?.status?.state === "Suspended", "the app to be Suspended");

@@ -15,7 +15,8 @@ import {
   type Measured,
   type Way,
 } from "./ways.ts";
-import { withoutHosts } from "./without-hosts.ts";
+import { onKubernetes } from "./kubernetes.ts";
+import { withoutHosts, type Row } from "./without-hosts.ts";
 
 const APP = "nginx/prod/web";
 const FILES = 200;
@@ -31,15 +32,20 @@ const { values: options } = parseArgs({
     hosts: { type: "string", default: "200" },
     rounds: { type: "string", default: String(ROUNDS) },
     "without-hosts": { type: "boolean", default: false },
+    kubernetes: { type: "boolean", default: false },
   },
 });
 
 print(`fssync bench, ${new Date().toISOString().slice(0, 10)}, Node ${process.version}\n\n`);
-const rows = (await withoutHosts()).map(({ what, figure, limit }) => [what, figure, limit]);
-print(table(["WITHOUT HOSTS", "MEASURED", "TO REACH"], rows, [1, 2]));
-const unavailable = namespaceUnavailable();
-if (unavailable !== undefined) print(`\nThe rest needs a fleet in a network namespace: ${unavailable}.\n`);
-else if (!options["without-hosts"]) await withHosts(Number(options.hosts), Number(options.rounds));
+if (options.kubernetes) printRows("KUBERNETES", await onKubernetes());
+else await standalone();
+
+async function standalone(): Promise<void> {
+  printRows("WITHOUT HOSTS", await withoutHosts());
+  const unavailable = namespaceUnavailable();
+  if (unavailable !== undefined) print(`\nThe rest needs a fleet in a network namespace: ${unavailable}.\n`);
+  else if (!options["without-hosts"]) await withHosts(Number(options.hosts), Number(options.rounds));
+}
 
 /** All ways in turn, round by round, so that a noisy moment meets them all; then the medians. */
 async function withHosts(hosts: number, rounds: number): Promise<void> {
@@ -162,6 +168,11 @@ function ratio(other: number, own: number): string {
 
 function mib(bytes: number): string {
   return String(Math.round(bytes / 1024 / 1024));
+}
+
+function printRows(title: string, rows: readonly Row[]): void {
+  const cells = rows.map(({ what, figure, limit }) => [what, figure, limit]);
+  print(table([title, "MEASURED", "TO REACH"], cells, [1, 2]));
 }
 
 function print(text: string, to: NodeJS.WriteStream = process.stdout): void {

@@ -247,7 +247,8 @@ describeOwnKube("one leader", () => {
       const { hosts, sessions } = scene;
       for (const name of ["a", "b", "c"]) await scene.start(name);
       await scene.leader(20_000);
-      for (const [index, host] of hosts.entries()) sessions.hold(host, index * 0.4);
+      // The last one is nearly always in the middle of a sync.
+      for (const [index, host] of hosts.entries()) sessions.hold(host, [0, 0.5, 3, 20][index]!);
       const random = seeded(20261122);
       const done = new AbortController();
       const committing = commitUntil(done.signal, scene, random);

@@ -84,6 +84,16 @@ describeOwnKube("one leader", () => {
       expect(counts()).toEqual(before.map((count) => count + 1));
     }
 
+    /** A sync of the first host begins and does not end by itself; later ones do. */
+    async hang(): Promise<void> {
+      const [host] = this.hosts as [FleetHost];
+      const before = this.sessions.on(host).length;
+      this.sessions.hold(host, LONG);
+      await this.commit();
+      await until(() => this.sessions.on(host).length > before, 20_000, "a sync that hangs");
+      this.sessions.hold(host, 0);
+    }
+
     /** Waits for a leader other than these. */
     async leader(deadline: number, ...others: Candidate[]): Promise<Candidate> {
       let found: Candidate | undefined;
@@ -116,7 +126,7 @@ describeOwnKube("one leader", () => {
   }
 
   test(
-    "one of three leads; told to end it hands over within 3 s, killed within 20 s",
+    "one of three leads; told to end in the middle of a sync it hands over within 3 s, killed within 20 s",
     { timeout: 90_000 },
     async () => {
       await using scene = await Scene.open(2);
@@ -133,6 +143,7 @@ describeOwnKube("one leader", () => {
       }
       expect(new Set(scene.sessions.all().map(({ who }) => who))).toEqual(new Set([first.name]));
 
+      await scene.hang();
       const told = performance.now();
       const ending = first.stop();
       const second = await scene.leader(10_000, first);
@@ -162,12 +173,7 @@ describeOwnKube("one leader", () => {
     await scene.world.settled();
     const next = await scene.start("b");
     await next.ready();
-    const [host] = scene.hosts as [FleetHost];
-    const before = scene.sessions.on(host).length;
-    scene.sessions.hold(host, LONG);
-    await scene.commit();
-    await until(() => scene.sessions.on(host).length > before, 20_000, "a sync that hangs");
-    scene.sessions.hold(host, 0);
+    await scene.hang();
     return [old, next];
   }
 

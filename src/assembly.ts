@@ -152,7 +152,8 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
   const source = made.use(assembleSource(spec, { ...around, dir }));
   const inventory = made.use(
     createInventory(withFileBeside(spec.inventory, around.file), {
-      dir,
+      // A disk that other processes do not share may hold an answer that is long out of date.
+      dir: around.alone === false ? null : dir,
       secrets,
       clock: systemClock,
       log,

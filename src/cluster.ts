@@ -43,7 +43,15 @@ export async function assembleCluster(
   metrics.leader(false);
   const identity = process.env["POD_NAME"] ?? hostname();
   const sink = made.use(new EventRecorder({ client, clock: systemClock, log, instance: identity }));
-  const around = { file: "", dataDir, runDir, allowFileUrls: options.allowFileUrls, metrics, retry: true, alone: false };
+  const around = {
+    file: "",
+    dataDir,
+    runDir,
+    allowFileUrls: options.allowFileUrls,
+    metrics,
+    retry: true,
+    alone: false,
+  };
   const elector = options.leaderElect
     ? new LeaderElector({
         client,

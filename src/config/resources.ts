@@ -135,6 +135,7 @@ export const ConfigHostSpec = z
     address: z.string().describe("IP address or name."),
     port: z.int().refine(isPort).meta({ minimum: 1, maximum: 65_535 }).describe("ssh port."),
     root: z.string().prefault("/").describe("Folder that paths are laid under."),
+    user: z.string().optional().describe("Login, as the inventory said last."),
     suspend,
   })
   .describe("Which host it is, and whether it is at rest.");

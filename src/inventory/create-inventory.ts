@@ -16,8 +16,8 @@ import type { Source } from "./source.ts";
 import { StaticSource } from "./static-source.ts";
 
 export interface InventorySurroundings {
-  /** Folder for `inventory.json`, the last good answer. */
-  readonly dir: string;
+  /** Folder for `inventory.json`, the last good answer; null keeps it in memory only. */
+  readonly dir: string | null;
   /** Needed when the inventory has a secretRef; read anew at each refresh. */
   readonly secrets?: Secrets | undefined;
   readonly clock: Clock;
@@ -30,7 +30,7 @@ export interface InventorySurroundings {
 export function createInventory(options: InventoryOptions, surroundings: InventorySurroundings): Inventory {
   const { dir, clock, log, defaults } = surroundings;
   const { envAliases, maxShrinkPercent } = options;
-  const lastGood = new LastGood({ file: join(dir, "inventory.json"), clock, log });
+  const lastGood = new LastGood({ file: dir && join(dir, "inventory.json"), clock, log });
   const source = createSource(options, surroundings);
   return new GuardedInventory({ source, lastGood, defaults, envAliases, maxShrinkPercent });
 }

@@ -1,6 +1,7 @@
 import { type AppId, type AppKey, appKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
+import type { HostRecord } from "../model/record.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../ports/inventory.ts";
 import { assignHosts } from "./assign.ts";
 import { type HostsByApp, suspicions } from "./guard.ts";
@@ -32,7 +33,7 @@ interface Round {
 export class GuardedInventory implements Inventory {
   readonly #settings: Settings;
   /** What the status store says, for apps without a last good answer. */
-  #adopted: HostsByApp = new Map();
+  readonly #adopted = new Map<AppKey, HostEntry[]>();
   readonly watch?: (changed: () => void) => Disposable;
 
   constructor(settings: Settings) {
@@ -57,8 +58,15 @@ export class GuardedInventory implements Inventory {
     return this.#answer(apps, (app) => remembered.get(app), []);
   }
 
-  adopt(known: HostsByApp): void {
-    this.#adopted = new Map([...known].map(([app, hosts]) => [app, new Set(hosts)]));
+  adopt(stored: Iterable<HostRecord>): void {
+    for (const { address, port, root, user, apps } of stored) {
+      const entry = { address, port, root, ...(user === undefined ? {} : { user }) };
+      for (const app of apps.keys()) {
+        const known = this.#adopted.get(app);
+        if (known) known.push(entry);
+        else this.#adopted.set(app, [entry]);
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,7 +98,7 @@ export class GuardedInventory implements Inventory {
   #hold({ fresh, problems, scopes }: Round, earlier: ReadonlyMap<AppKey, readonly HostEntry[]>): void {
     if (!this.#settings.source.guarded) return;
     const { maxShrinkPercent } = this.#settings;
-    const known = new Map([...this.#adopted, ...this.#keys(earlier)].filter(([app]) => fresh.has(app)));
+    const known = new Map([...this.#keys(this.#adopted), ...this.#keys(earlier)].filter(([app]) => fresh.has(app)));
     for (const { apps, text } of suspicions(scopes, { earlier: known, now: this.#keys(fresh), maxShrinkPercent })) {
       for (const app of apps) fresh.delete(app);
       const app = apps.length === 1 ? apps[0]! : null;
@@ -109,7 +117,9 @@ export class GuardedInventory implements Inventory {
   async #remembered(apps: readonly AppId[]): Promise<Map<AppKey, readonly HostEntry[]>> {
     const remembered = new Map<AppKey, readonly HostEntry[]>();
     for (const app of apps.map(appKey)) {
-      const hosts = await this.#settings.lastGood.hosts(app);
+      const adopted = this.#adopted.get(app);
+      const complete = adopted?.every(({ user }) => user !== undefined);
+      const hosts = (await this.#settings.lastGood.hosts(app)) ?? (complete ? adopted : undefined);
       if (hosts !== undefined) remembered.set(app, hosts);
     }
     return remembered;

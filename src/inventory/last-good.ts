@@ -26,13 +26,14 @@ interface Remembered {
  * configuration's defaults, so that a changed ssh.user holds for them too.
  */
 export class LastGood {
-  readonly #file: string;
+  readonly #file: string | null;
   readonly #clock: Clock;
   readonly #log: Logger;
   #apps: Map<AppKey, Remembered> | null = null;
   #written = "";
 
-  constructor({ file, clock, log }: { file: string; clock: Clock; log: Logger }) {
+  /** `file` null: memory only, where another process may have newer answers on its own disk. */
+  constructor({ file, clock, log }: { file: string | null; clock: Clock; log: Logger }) {
     this.#file = file;
     this.#clock = clock;
     this.#log = log;
@@ -56,6 +57,7 @@ export class LastGood {
     }
     for (const [app, hosts] of answers) apps.set(app, { askedOn: today, hosts });
     for (const [app, { askedOn }] of apps) if (askedOn < today - FORGET_AFTER) apps.delete(app);
+    if (this.#file === null) return;
     const text = JSON.stringify({ version: 1, apps: Object.fromEntries([...apps].sort(byKey)) });
     if (text === this.#written) return;
     try {
@@ -72,6 +74,7 @@ export class LastGood {
   }
 
   async #read(): Promise<Map<AppKey, Remembered>> {
+    if (this.#file === null) return new Map();
     try {
       const text = await readFile(this.#file, "utf8");
       const { apps } = Stored.parse(JSON.parse(text));

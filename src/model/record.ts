@@ -49,6 +49,11 @@ export interface HostRecord {
   readonly port: number;
   /** Where the records hold: under another root the host has nothing. */
   readonly root: string;
+  /**
+   * Login as the inventory said last. A store that is read by processes without a disk in common keeps it:
+   * to them its hosts are the last good answer of the inventory.
+   */
+  readonly user?: string;
   readonly apps: ReadonlyMap<AppKey, AppRecord>;
 }
 

@@ -1,6 +1,7 @@
 import type { AppId, AppKey } from "../model/app.ts";
 import type { Reason } from "../model/errors.ts";
-import type { Host, HostKey } from "../model/host.ts";
+import type { Host } from "../model/host.ts";
+import type { HostRecord } from "../model/record.ts";
 
 /** Which hosts run an app. */
 export interface Inventory extends AsyncDisposable {
@@ -12,10 +13,10 @@ export interface Inventory extends AsyncDisposable {
   /** The last good answer of an earlier run; null when there is none. Asks nobody. */
   lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null>;
   /**
-   * Hosts of each app that the status store names: an answer that lost too many of them is held too, when
-   * this process has no answer of its own to compare with (its data dir is new).
+   * What the status store knows of hosts is the last good answer for a process that has none of its own
+   * (its data dir is new). Hosts whose login is not known only count for what an answer has lost.
    */
-  adopt(known: ReadonlyMap<AppKey, ReadonlySet<HostKey>>): void;
+  adopt(stored: Iterable<HostRecord>): void;
   /** Calls back when an answer may have changed before the interval is over (a file was written). */
   watch?(changed: () => void): Disposable;
 }

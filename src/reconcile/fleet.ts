@@ -84,9 +84,9 @@ export class Fleet {
     return this.#hosts;
   }
 
-  /** Hosts of each app, those included that only the store names. */
-  get members(): ReadonlyMap<AppKey, ReadonlySet<HostKey>> {
-    return this.#members;
+  /** What the store named at the start and the inventory has not named since. */
+  get stored(): Iterable<HostRecord> {
+    return this.#storedHosts.values();
   }
 
   hostsOf(app: AppKey): ReadonlySet<HostKey> {
@@ -196,11 +196,12 @@ export class Fleet {
   recordOf(key: HostKey): HostRecord | null {
     const host = this.#hosts.get(key);
     const stored = this.#storedHosts.get(key);
-    const named = host?.host ?? stored;
+    const named: Pick<HostRecord, "address" | "port" | "root" | "user"> | undefined = host?.host ?? stored;
     if (!named) return null;
     const others = stored?.root === named.root ? stored.apps : [];
     const apps = new Map([...others, ...(host?.records ?? [])]);
-    return { key, address: named.address, port: named.port, root: named.root, apps };
+    const { address, port, root, user } = named;
+    return { key, address, port, root, ...(user === undefined ? {} : { user }), apps };
   }
 
   /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */

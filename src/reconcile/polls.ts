@@ -78,7 +78,7 @@ export class Polls {
   async load(parts: PolledParts): Promise<void> {
     this.#parts = parts;
     const { source, inventory, alone = true } = this.#options;
-    inventory.adopt(parts.fleet.members);
+    inventory.adopt(parts.fleet.stored);
     if (!alone) return;
     const commit = await source.head();
     if (commit === null || !(await this.#attempt("git", () => this.#takeCommit(commit)))) return;

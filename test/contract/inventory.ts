@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AppId, type AppKey, appKey, parseAppKey } from "../../src/model/app.ts";
+import type { HostRecord } from "../../src/model/record.ts";
 import type { Inventory, InventoryAnswer } from "../../src/ports/inventory.ts";
+import { makeRecord } from "../support/factories.ts";
 
 export const WEB: AppId = { mod: "nginx", env: "prod", app: "web" };
 export const API: AppId = { mod: "nginx", env: "prod", app: "api" };
@@ -219,13 +221,23 @@ export function inventoryContract(name: string, factory: () => Promise<Inventory
 
       it("holds it too when only the status store knows the hosts, and then names none (fault 18)", async () => {
         const inventory = await open();
-        inventory.adopt(new Map([[appKey(WEB), new Set(four.map((address) => `${address}:22`))]]));
+        inventory.adopt(four.map((address) => stored(address)));
         await world.set({ "nginx/prod/web": [] });
         const answer = await inventory.refresh([WEB], new AbortController().signal);
         expect(answer.hosts.has(appKey(WEB))).toBe(false);
         expect(answer.problems).toMatchObject([{ reason: "InventorySuspicious", app: "nginx/prod/web" }]);
         await world.set({ "nginx/prod/web": four.slice(0, 3) });
         expect(keys(await inventory.refresh([WEB], new AbortController().signal))["nginx/prod/web"]).toHaveLength(3);
+      });
+
+      it("takes the status store's hosts for the last good answer when it names their logins", async () => {
+        const inventory = await open();
+        inventory.adopt(four.map((address) => stored(address, "deploy")));
+        await world.set({ "nginx/prod/web": [] });
+        const { hosts } = await inventory.refresh([WEB], new AbortController().signal);
+        expect(hosts.get(appKey(WEB))?.map(({ key, user, root }) => [key, user, root])).toEqual(
+          four.map((address) => [`${address}:22`, "deploy", "/srv"]),
+        );
       });
 
       it("holds the empty answer of one app and obeys the others (fault 18)", async () => {
@@ -282,4 +294,10 @@ export function labelledHosts(hosts: Record<AppKey, readonly WorldHost[]>): Reco
   return Object.entries(hosts).flatMap(([key, list]) =>
     list.map((host) => ({ ...(typeof host === "string" ? { address: host } : host), ...parseAppKey(key) })),
   );
+}
+
+/** What a status store has of a host that runs WEB. */
+function stored(address: string, user?: string): HostRecord {
+  const apps = new Map([[appKey(WEB), makeRecord(null)]]);
+  return { key: `${address}:22`, address, port: 22, root: "/srv", ...(user === undefined ? {} : { user }), apps };
 }

@@ -1,3 +1,4 @@
+import type { ConfigHostSpec } from "../../config/resources.ts";
 import type { AppKey } from "../../model/app.ts";
 import type { HostRecord } from "../../model/record.ts";
 import { GROUP, VERSION, type Resource } from "../objects.ts";
@@ -31,13 +32,19 @@ export function makeApp(memory: RepoMemory, app: AppKey): Make {
 }
 
 /** Without its status: whatever is stored of a host is the whole of it. */
-export function makeHost(memory: RepoMemory, { address, port, root }: HostRecord): Make {
+export function makeHost(memory: RepoMemory, record: HostRecord): Make {
+  const { address, port } = record;
   const { ref } = memory;
   const { name } = memory.host({ address, port });
   return () => ({
     apiVersion,
     kind: "ConfigHost",
     metadata: repoMetadata(ref, name),
-    spec: { repoRef: { name: ref.name }, address, port, root: root.toWellFormed() },
+    spec: { repoRef: { name: ref.name }, address, port, ...hostSpec(record) },
   });
+}
+
+/** The part of the spec that can change while the host stays the same. */
+export function hostSpec({ root, user }: Pick<HostRecord, "root" | "user">): Pick<ConfigHostSpec, "root" | "user"> {
+  return { root: root.toWellFormed(), ...(user === undefined ? {} : { user }) };
 }

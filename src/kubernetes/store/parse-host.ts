@@ -18,8 +18,8 @@ const StoredStatus = z.object({
 
 export interface StoredHost {
   readonly record: HostRecord;
-  /** `spec.root`, which users see; the record holds for its own. */
-  readonly specRoot: string;
+  /** What users see; the record holds for its own root. */
+  readonly spec: Pick<ConfigHostSpec, "root" | "user">;
   /** Number of the last attempt that the record of each app covers. */
   readonly covered: ReadonlyMap<AppKey, number>;
   readonly conditions: readonly Condition[];
@@ -28,7 +28,7 @@ export interface StoredHost {
 
 /** Reads a ConfigHost. Null when it holds no record yet; throws when it is not as the store writes them. */
 export function parseHost({ metadata, spec, status }: Resource, repo: string, intern = same): StoredHost | null {
-  const { address, port, root: specRoot } = StoredSpec.parse(spec);
+  const { address, port, root: specRoot, user } = StoredSpec.parse(spec);
   if (metadata?.name !== configHostName(repo, { address, port })) {
     throw new Error(`its name does not belong to ${address} port ${port}`);
   }
@@ -42,9 +42,10 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
       address,
       port,
       root,
+      ...(user === undefined ? {} : { user }),
       apps: new Map(records.map(([key, app]) => [key, appRecord(app, intern)])),
     },
-    specRoot,
+    spec: { root: specRoot, ...(user === undefined ? {} : { user }) },
     covered: new Map(records.map(([key, { attempt = 0 }]) => [key, attempt])),
     conditions,
     state,

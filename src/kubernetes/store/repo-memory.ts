@@ -1,4 +1,4 @@
-import type { Condition } from "../../config/resources.ts";
+import type { Condition, ConfigHostSpec } from "../../config/resources.ts";
 import { appId, type AppKey } from "../../model/app.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { AppRecord, DesiredRecord, HostRecord } from "../../model/record.ts";
@@ -6,6 +6,7 @@ import type { Revision } from "../../model/revision.ts";
 import type { State } from "../../model/state.ts";
 import { configAppName, configHostName, type ObjectRef, type RepoRef } from "../objects.ts";
 import { AttemptLog, UNKNOWN_DIGEST } from "./attempt-log.ts";
+import { hostSpec } from "./make.ts";
 import type { StoredHost } from "./parse-host.ts";
 
 /** What the store must know of a host besides its record, to write the next one. */
@@ -14,7 +15,8 @@ export interface HostMemory {
   readonly covered: Map<AppKey, number>;
   /** Attempts begun since. */
   readonly begun: Map<AppKey, number>;
-  specRoot: string;
+  /** As the object has it; see `hostSpec`. */
+  spec: Pick<ConfigHostSpec, "root" | "user">;
   conditions: readonly Condition[];
   /** As it was written the last time; undefined when it was not yet. */
   state: State | undefined;
@@ -83,11 +85,10 @@ export class RepoMemory {
    * host: up to the attempts that began there, and to everything that was noted before this process.
    */
   cover(record: HostRecord): HostMemory {
-    const { root } = record;
     const memory: HostMemory = this.hosts.get(record.key) ?? {
       covered: new Map(),
       begun: new Map(),
-      specRoot: root,
+      spec: hostSpec(record),
       conditions: [],
       state: undefined,
     };
@@ -105,8 +106,8 @@ export class RepoMemory {
   }
 
   /** Takes in what was stored; returns the record with what is suspected of each app. */
-  restore({ record, covered, conditions, state, specRoot }: StoredHost): HostRecord {
-    this.hosts.set(record.key, { covered: new Map(covered), begun: new Map(), specRoot, conditions, state });
+  restore({ record, covered, conditions, state, spec }: StoredHost): HostRecord {
+    this.hosts.set(record.key, { covered: new Map(covered), begun: new Map(), spec, conditions, state });
     const apps = new Map<AppKey, AppRecord>();
     for (const [key, app] of record.apps) {
       const suspected = this.log(key).suspected({ ...app, covered: covered.get(key) ?? 0 });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Condition } from "../../config/resources.ts";
 import type { AppKey } from "../../model/app.ts";
@@ -10,7 +11,7 @@ import type { KubeClient } from "../client.ts";
 import { REPO_LABEL, type RepoRef } from "../objects.ts";
 import { hostStatus } from "./host-status.ts";
 import { repoLabel, repoSelector } from "./labels.ts";
-import { makeApp, makeHost } from "./make.ts";
+import { hostSpec, makeApp, makeHost } from "./make.ts";
 import type { ObjectLane } from "./object-lane.ts";
 import { Patience } from "./patience.ts";
 import { RepoMemory, type HostMemory } from "./repo-memory.ts";
@@ -173,8 +174,9 @@ export class KubernetesStatusStore implements StatusStore {
     const status = this.#statusOf(repo, memory, record, host);
     host.conditions = status.conditions ?? [];
     host.state = status.state ?? undefined;
-    const spec = host.specRoot === record.root ? {} : { spec: { root: record.root } };
-    host.specRoot = record.root;
+    const wanted = hostSpec(record);
+    const spec = isDeepStrictEqual(host.spec, wanted) ? {} : { spec: wanted };
+    host.spec = wanted;
     return this.#options.writer.write(memory.host(record), status, {
       make: makeHost(memory, record),
       isNew: true,

@@ -7,8 +7,7 @@ import { stateOf } from "../plan/state.ts";
 import { COUNTED_AS } from "../plan/status-report.ts";
 import type { Fleet, FleetApp } from "../reconcile/fleet.ts";
 import type { Suspension } from "../reconcile/suspension.ts";
-import { conditionsAfter, type Finding } from "./conditions.ts";
-import { isoTime } from "./time.ts";
+import { conditionsAfter, type Finding, timeText } from "./conditions.ts";
 
 /** Rollouts that are remembered. */
 const HISTORY = 5;
@@ -76,8 +75,8 @@ function historyAfter(
 ): HistoryEntry[] {
   if (retired) return [...before];
   const latest = before[0]?.digest === digest ? before[0] : undefined;
-  const finishedAt = latest?.finishedAt ?? (total > 0 && synced === total ? isoTime(now) : undefined);
-  const startedAt = latest?.startedAt ?? isoTime(seenAt);
+  const finishedAt = latest?.finishedAt ?? (total > 0 && synced === total ? timeText(now) : undefined);
+  const startedAt = latest?.startedAt ?? timeText(seenAt);
   const entry = { revision, digest, startedAt, ...(finishedAt === undefined ? {} : { finishedAt }), total, synced };
   return [entry, ...before.slice(latest ? 1 : 0)].slice(0, HISTORY);
 }

@@ -15,7 +15,8 @@ import { Resyncs, type Asked } from "./resyncs.ts";
 import { WatchedSecrets } from "./secrets.ts";
 import type { KubernetesStatusStore } from "./store/status-store.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
-import { unhandled, type WatchedApp, type WatchedHost, type WatchedRepo } from "./watched.ts";
+import type { Below } from "./watched-objects.ts";
+import { unhandled, type WatchedRepo } from "./watched.ts";
 import { appId } from "../model/app.ts";
 
 /** A repo with all its parts, made by the composition root. */
@@ -26,12 +27,6 @@ export interface BuiltRepo extends AsyncDisposable {
 }
 
 export type BuildRepo = (name: string, config: ConfigRepo, parts: { secrets: Secrets; events: Events }) => BuiltRepo;
-
-/** What lies below one ConfigRepo, as it is watched; by the names of the objects. */
-export interface Below {
-  readonly apps: ReadonlyMap<string, WatchedApp>;
-  readonly hosts: ReadonlyMap<string, WatchedHost>;
-}
 
 export interface RunningRepoOptions {
   /** Name in log, metrics and store. */
@@ -94,7 +89,7 @@ export class RunningRepo implements AsyncDisposable {
     await this.controller.load();
     this.#loaded.resolve();
     if (this.#end.signal.aborted) return;
-    this.look(this.#repo, this.#options.below);
+    this.look(this.#repo);
     this.controller.start(this.#end.signal);
     this.#published = this.#publisher.run(this.#end.signal);
   }
@@ -105,8 +100,9 @@ export class RunningRepo implements AsyncDisposable {
   }
 
   /** Takes in what people ask of the repo and of what lies below it. */
-  look(repo: WatchedRepo, { apps, hosts }: Below): void {
+  look(repo: WatchedRepo): void {
     this.#repo = repo;
+    const { apps, hosts } = this.#options.below;
     const stopped = { repo: repo.suspend, apps: new Set<AppKey>(), hosts: new Set<string>() };
     const asked: Asked[] = [];
     const { namespace } = repo.ref;

@@ -1,11 +1,9 @@
 import type { Logger } from "pino";
-import { RESOURCES, type ResourceKind } from "../config/resources.ts";
 import { describeMistake, type Mistake } from "../config/mistakes.ts";
 import { parseConfigRepo, type Parsed } from "../config/parse.ts";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
-import { orAborted } from "../ports/abort.ts";
 import type { Clock } from "../ports/clock.ts";
 import { noMetrics } from "../queue/metrics.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
@@ -13,29 +11,18 @@ import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import type { Controller } from "../reconcile/controller.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
 import type { KubeClient } from "./client.ts";
-import { Informer } from "./informer.ts";
-import { GROUP, VERSION, type Resource } from "./objects.ts";
+import { GROUP, VERSION } from "./objects.ts";
 import type { EventSink } from "./repo-events.ts";
 import { invalidSpec } from "./repo-status.ts";
 import { RunningRepo, type BuildRepo } from "./running-repo.ts";
 import { repoSelector } from "./store/labels.ts";
 import type { KubernetesStatusStore } from "./store/status-store.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
-import {
-  asksOtherwise,
-  isAnother,
-  watchedApp,
-  watchedHost,
-  watchedRepo,
-  type WatchedApp,
-  type WatchedHost,
-  type WatchedRepo,
-} from "./watched.ts";
+import { WatchedObjects } from "./watched-objects.ts";
+import type { WatchedRepo } from "./watched.ts";
 
 /** ConfigRepos that are started or changed at a time. */
 const WORKERS = 4;
-
-type Watched = WatchedRepo | WatchedApp | WatchedHost;
 
 export interface SupervisorOptions {
   readonly client: KubeClient;
@@ -60,10 +47,7 @@ export interface SupervisorOptions {
  */
 export class Supervisor implements AsyncDisposable {
   readonly #options: SupervisorOptions;
-  readonly #repos: Informer<WatchedRepo>;
-  readonly #apps: Informer<WatchedApp>;
-  readonly #hosts: Informer<WatchedHost>;
-  readonly #below = new Map<string, { apps: Map<string, WatchedApp>; hosts: Map<string, WatchedHost> }>();
+  readonly #objects: WatchedObjects;
   readonly #running = new Map<string, RunningRepo>();
   /** Also those that are being started. By the name in log, metrics and store. */
   readonly #controllers = new Map<string, RepoController>();
@@ -76,22 +60,22 @@ export class Supervisor implements AsyncDisposable {
     const { clock } = options;
     const backoff = new Backoff<string>({ clock, base: 1000, max: 60_000 });
     this.#queue = new RateLimitingQueue({ clock, metrics: noMetrics, backoff });
-    this.#repos = this.#watch("ConfigRepo", watchedRepo, (key, now, before) => {
-      if (isAnother(now, before) || asksOtherwise(now, before)) this.#queue.add(key);
+    this.#objects = new WatchedObjects({
+      ...options,
+      asked: (repo) => this.#queue.add(repo),
+      appGone: ({ repo, app }) => void this.#running.get(repo)?.restoreApp(app),
+      hostGone: ({ repo, host }) => void this.#running.get(repo)?.restoreHost(host),
     });
-    this.#apps = this.#watch("ConfigApp", watchedApp, (_, now, before) => this.#seenApp(now, before));
-    this.#hosts = this.#watch("ConfigHost", watchedHost, (_, now, before) => this.#seenHost(now, before));
   }
 
   /** Reads what there is; resolves when every ConfigRepo was looked at once. Watches until it is disposed. */
   async start(): Promise<void> {
     const { signal } = this.#end;
-    const informers = [this.#repos, this.#apps, this.#hosts];
-    this.#ended.push(...informers.map((informer) => informer.run(signal)));
-    await orAborted(Promise.all(informers.map(({ synced }) => synced)), signal);
+    this.#ended.push(this.#objects.run(signal));
+    await this.#objects.synced(signal);
     if (signal.aborted) return;
-    for (const key of this.#below.keys()) if (!this.#repos.cache.has(key)) this.#queue.add(key);
-    const first = [...this.#repos.cache.keys()].map((key) => this.#reconcile(key));
+    for (const repo of this.#objects.orphaned) this.#queue.add(repo);
+    const first = [...this.#objects.repos.keys()].map((repo) => this.#reconcile(repo));
     await Promise.all(first);
     for (let count = 0; count < WORKERS; count += 1) this.#ended.push(this.#work());
   }
@@ -135,7 +119,7 @@ export class Supervisor implements AsyncDisposable {
 
   async #bringForward(key: string): Promise<void> {
     if (this.#end.signal.aborted) return;
-    const wanted = this.#repos.cache.get(key);
+    const wanted = this.#objects.repos.get(key);
     if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key);
     if (!wanted) return await this.#forget(key);
     const parsed = this.#parse(wanted);
@@ -144,7 +128,7 @@ export class Supervisor implements AsyncDisposable {
     // After the last words of what ran under the specification before.
     if (!config) return this.#refuse(wanted, "mistakes" in parsed ? parsed.mistakes : []);
     const running = this.#running.get(key);
-    if (running) running.look(wanted, this.#belowOf(key));
+    if (running) running.look(wanted);
     else await this.#start(key, wanted, config);
   }
 
@@ -166,7 +150,7 @@ export class Supervisor implements AsyncDisposable {
   async #start(key: string, repo: WatchedRepo, config: ConfigRepo): Promise<void> {
     const { namespace, controller, remaining, log } = this.#options;
     const name = namespace === null ? key : repo.ref.name;
-    const below = this.#belowOf(key);
+    const below = this.#objects.below(key);
     const running = new RunningRepo({ ...this.#options, name, repo, config, below, log: log.child({ repo: name }) });
     this.#controllers.set(name, running.controller);
     this.#running.set(key, running);
@@ -193,75 +177,15 @@ export class Supervisor implements AsyncDisposable {
 
   /** Removes what belongs to a ConfigRepo that is gone. The files on the hosts stay. */
   async #forget(key: string): Promise<void> {
-    const below = this.#below.get(key);
-    if (!below || below.apps.size + below.hosts.size === 0) return;
+    const { apps, hosts } = this.#objects.below(key);
+    if (apps.size + hosts.size === 0) return;
     const { writer, log } = this.#options;
     const [namespace = "", name = ""] = key.split("/");
-    log.info(
-      { repo: key, apps: below.apps.size, hosts: below.hosts.size },
-      "ConfigRepo is gone: its objects are removed",
-    );
+    log.info({ repo: key, apps: apps.size, hosts: hosts.size }, "ConfigRepo is gone: its objects are removed");
     const selector = repoSelector(name);
     await Promise.all([
       writer.removeAll("ConfigApp", namespace, selector),
       writer.removeAll("ConfigHost", namespace, selector),
     ]);
-  }
-
-  #seenApp(now: WatchedApp | undefined, before: WatchedApp | undefined): void {
-    const { repo, name } = (now ?? before)!;
-    const { apps } = this.#belowOf(repo);
-    if (now) apps.set(name, now);
-    else apps.delete(name);
-    if (asksOtherwise(now, before)) this.#queue.add(repo);
-    if (!now) void this.#running.get(repo)?.restoreApp(before!.app);
-  }
-
-  #seenHost(now: WatchedHost | undefined, before: WatchedHost | undefined): void {
-    const { repo, name } = (now ?? before)!;
-    const { hosts } = this.#belowOf(repo);
-    if (now) hosts.set(name, now);
-    else hosts.delete(name);
-    if (asksOtherwise(now, before)) this.#queue.add(repo);
-    if (!now) void this.#running.get(repo)?.restoreHost(before!.host);
-  }
-
-  /** The writer learns which version it may write over; a specification that was taken in is said to be. */
-  #observe(kind: ResourceKind, key: string, now: Watched, before: Watched | undefined): void {
-    const { writer } = this.#options;
-    const { name, generation, resourceVersion } = now;
-    const ref = { kind, namespace: key.slice(0, key.indexOf("/")), name };
-    writer.observed(ref, { generation, resourceVersion });
-    if (before && now.uid === before.uid && now.generation !== before.generation && kind !== "ConfigRepo") {
-      writer.write(ref, {}).catch(() => undefined);
-    }
-  }
-
-  #belowOf(repo: string) {
-    let below = this.#below.get(repo);
-    if (!below) this.#below.set(repo, (below = { apps: new Map(), hosts: new Map() }));
-    return below;
-  }
-
-  #watch<Kept extends Watched>(
-    kind: ResourceKind,
-    keep: (object: Resource) => Kept,
-    changed: (key: string, now: Kept | undefined, before: Kept | undefined) => void,
-  ): Informer<Kept> {
-    const { client, namespace, clock, log } = this.#options;
-    const { plural } = RESOURCES[kind];
-    const within = namespace === null ? "" : `/namespaces/${namespace}`;
-    return new Informer<Kept>({
-      client,
-      name: plural,
-      path: `/apis/${GROUP}/${VERSION}${within}/${plural}`,
-      keep,
-      changed: (key, now, before) => {
-        if (now) this.#observe(kind, key, now, before);
-        changed(key, now, before);
-      },
-      clock,
-      log,
-    });
   }
 }

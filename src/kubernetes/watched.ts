@@ -1,7 +1,8 @@
 import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
-import { appKey, type AppKey } from "../model/app.ts";
+import { appKey, type AppId, type AppKey } from "../model/app.ts";
 import { hostKey, type HostKey } from "../model/host.ts";
 import { REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
+import { specApp } from "./store/text.ts";
 
 // What the controller keeps in memory of each custom resource that it watches: what people say there, and what
 // it has to go on from.
@@ -44,12 +45,12 @@ export function watchedRepo(object: Resource): WatchedRepo {
 
 /** Only what is of use later is kept: `attempts` is the store's. */
 export function watchedApp(object: Resource): WatchedApp {
-  const { mod = "", env = "", app = "" } = fields(object.spec) as Partial<Record<"mod" | "env" | "app", string>>;
+  const { mod = "", env = "", app = "" } = fields(object.spec) as Partial<AppId>;
   const { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision } = fields(
     object.status,
   ) as ConfigAppStatus;
   const status = { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision };
-  return { ...askedOf(object), repo: repoOf(object), app: appKey({ mod, env, app }), status };
+  return { ...askedOf(object), repo: repoOf(object), app: appOf({ mod, env, app }), status };
 }
 
 export function watchedHost(object: Resource): WatchedHost {
@@ -81,6 +82,15 @@ function askedOf({ metadata = {}, spec, status }: Resource): Asked {
     handled: (fields(status) as { lastHandledReconcileAt?: string }).lastHandledReconcileAt,
     suspend: (fields(spec) as { suspend?: boolean }).suspend === true,
   };
+}
+
+/** People can make a ConfigApp too, with whatever they like. */
+function appOf(spec: AppId): AppKey {
+  try {
+    return specApp(spec);
+  } catch {
+    return appKey(spec);
+  }
 }
 
 /** By the spec: a label has no place for a long name. */

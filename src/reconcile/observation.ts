@@ -19,7 +19,7 @@ export function observeFleet(repo: string, fleet: Fleet, suspension: Suspension)
   };
 }
 
-export function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension): AppObservation {
+function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension): AppObservation {
   const desired = fleet.desired.get(app);
   if (!desired) return { app, current: null };
   const hosts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;

@@ -1,7 +1,7 @@
 import type { AppKey } from "../../model/app.ts";
 import { REASONS, type Reason } from "../../model/errors.ts";
 import { STATES, type State } from "../../model/state.ts";
-import type { WantedCondition } from "./conditions.ts";
+import type { WantedCondition } from "../conditions.ts";
 
 /** What of one app on a host counts for the host's conditions. */
 export interface AppState {

@@ -5,10 +5,10 @@ import type { AppRecord, DesiredRecord, HostRecord } from "../../model/record.ts
 import type { Revision } from "../../model/revision.ts";
 import { worst, type State } from "../../model/state.ts";
 import { stateOf } from "../../plan/state.ts";
-import { setConditions } from "./conditions.ts";
+import { setConditions, timeText } from "../conditions.ts";
 import { hostConditions, type AppState } from "./host-conditions.ts";
 import { fairShare, shortened, storedBytes } from "./shorten.ts";
-import { appText, timeText } from "./text.ts";
+import { appText } from "./text.ts";
 
 export interface HostStatusOptions {
   readonly record: HostRecord;

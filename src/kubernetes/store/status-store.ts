@@ -1,3 +1,4 @@
+import { timeText } from "../conditions.ts";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Condition } from "../../config/resources.ts";
@@ -19,7 +20,7 @@ import { ResourceApi } from "./resource-api.ts";
 import { readRepo, StatusLoader } from "./status-loader.ts";
 import type { StatusWriter } from "./status-writer.ts";
 import { appStatus } from "./stored-app.ts";
-import { timeText } from "./text.ts";
+
 import { notLeading } from "./write-scheduler.ts";
 
 export interface KubernetesStatusStoreOptions {

@@ -1,3 +1,4 @@
+import { timeText } from "../conditions.ts";
 import { z } from "zod";
 import { ConfigAppSpec, ConfigAppStatus, type Attempt } from "../../config/resources.ts";
 import { appId, type AppKey } from "../../model/app.ts";
@@ -6,7 +7,7 @@ import type { Digest, Refusal } from "../../model/manifest.ts";
 import type { DesiredRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
 import { configAppName, type Resource } from "../objects.ts";
-import { specApp, textTime, timeText } from "./text.ts";
+import { specApp, textTime } from "./text.ts";
 
 const StoredSpec = z.object(ConfigAppSpec.shape);
 const StoredStatus = z.object(ConfigAppStatus.shape).pick({

@@ -4,12 +4,12 @@ import { appId, appKey } from "../../model/app.ts";
 // Names of folders are bytes; one that is no UTF-8 has lone surrogates (see model/path.ts), which the API
 // server would replace. Such a name lies there as JSON, which begins with a quote.
 
-export function nameText(name: string): string {
+function nameText(name: string): string {
   return name.isWellFormed() && !name.startsWith('"') ? name : JSON.stringify(name);
 }
 
 /** Throws for what `nameText` did not write. */
-export function textName(text: string): string {
+function textName(text: string): string {
   return text.startsWith('"') ? (JSON.parse(text) as string) : text;
 }
 
@@ -29,10 +29,6 @@ export function appSpec(app: AppKey): AppId {
 
 export function specApp({ mod, env, app }: AppId): AppKey {
   return appKey({ mod: textName(mod), env: textName(env), app: textName(app) });
-}
-
-export function timeText(milliseconds: number): string {
-  return new Date(milliseconds).toISOString();
 }
 
 export function textTime(text: string): number {

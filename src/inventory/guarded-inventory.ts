@@ -32,7 +32,10 @@ interface Round {
 /** An inventory over any source: asks, validates, doubts what shrinks, and remembers what was good. */
 export class GuardedInventory implements Inventory {
   readonly #settings: Settings;
-  /** What the status store says, for apps without a last good answer. */
+  /**
+   * What the status store says, for apps without a last good answer. Its user and port may be defaults
+   * that the configuration gave in an earlier run.
+   */
   readonly #adopted = new Map<AppKey, HostEntry[]>();
   readonly watch?: (changed: () => void) => Disposable;
 
@@ -49,13 +52,13 @@ export class GuardedInventory implements Inventory {
     const earlier = await this.#remembered(apps);
     this.#hold(round, earlier);
     await this.#settings.lastGood.remember(round.fresh, apps.map(appKey));
-    return this.#answer(apps, (app) => round.fresh.get(app) ?? earlier.get(app), round.problems);
+    return this.#answer(apps, new Map([...earlier, ...round.fresh]), round.problems);
   }
 
   async lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null> {
     const remembered = await this.#remembered(apps);
     if (remembered.size === 0) return null;
-    return this.#answer(apps, (app) => remembered.get(app), []);
+    return this.#answer(apps, remembered, []);
   }
 
   adopt(stored: Iterable<HostRecord>): void {
@@ -127,20 +130,22 @@ export class GuardedInventory implements Inventory {
 
   #answer(
     apps: readonly AppId[],
-    entriesOf: (app: AppKey) => readonly HostEntry[] | undefined,
+    hosts: ReadonlyMap<AppKey, readonly HostEntry[]>,
     problems: readonly InventoryProblem[],
   ): InventoryAnswer {
     const complete = new Map<AppKey, Host[]>();
+    const adopted = new Set<AppKey>();
     for (const app of apps.map(appKey)) {
       // An app that nobody ever answered for has unknown hosts, not none.
-      const entries = entriesOf(app);
-      if (entries)
-        complete.set(
-          app,
-          entries.map((entry) => completeHost(entry, this.#settings.defaults)),
-        );
+      const entries = hosts.get(app);
+      if (!entries) continue;
+      complete.set(
+        app,
+        entries.map((entry) => completeHost(entry, this.#settings.defaults)),
+      );
+      if (entries === this.#adopted.get(app)) adopted.add(app);
     }
-    const united = uniteHosts(complete);
+    const united = uniteHosts(complete, adopted);
     return { hosts: united.hosts, problems: [...problems, ...united.problems] };
   }
 }

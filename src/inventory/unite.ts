@@ -9,18 +9,23 @@ export interface United {
 
 /**
  * Each host once an app, sorted by key, and one description for one key everywhere: the host is worked on
- * as one. Where entries disagree about user or root, the first in the order of the apps holds.
+ * as one. Where entries disagree about user or root, the first in the order of the apps holds. What is
+ * said of a host by an app of `outranked` holds only where no other app says anything, and contradicts nobody.
  */
-export function uniteHosts(hosts: ReadonlyMap<AppKey, readonly Host[]>): United {
+export function uniteHosts(
+  hosts: ReadonlyMap<AppKey, readonly Host[]>,
+  outranked: ReadonlySet<AppKey> = new Set(),
+): United {
   const first = new Map<HostKey, { host: Host; app: AppKey }>();
   const problems: InventoryProblem[] = [];
   const united = new Map<AppKey, readonly Host[]>();
-  for (const app of [...hosts.keys()].sort()) {
+  const apps = new Set([...hosts.keys()].sort());
+  for (const app of [...apps.difference(outranked), ...apps.intersection(outranked)]) {
     const once = new Map<HostKey, Host>();
     for (const host of hosts.get(app)!) {
       const known = first.get(host.key);
       if (known === undefined) first.set(host.key, { host, app });
-      else if (known.host.user !== host.user || known.host.root !== host.root)
+      else if (!outranked.has(app) && (known.host.user !== host.user || known.host.root !== host.root))
         problems.push({ reason: "InvalidHost", app, message: contradiction(known.host, host, known.app) });
       once.set(host.key, known?.host ?? host);
     }

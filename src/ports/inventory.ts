@@ -14,7 +14,8 @@ export interface Inventory extends AsyncDisposable {
   lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null>;
   /**
    * What the status store knows of hosts is the last good answer for a process that has none of its own
-   * (its data dir is new). Hosts whose login is not known only count for what an answer has lost.
+   * (its data dir is new). Of a host that the inventory has described since, the inventory's user and root
+   * hold. Hosts whose login is not known only count for what an answer has lost.
    */
   adopt(stored: Iterable<HostRecord>): void;
   /** Calls back when an answer may have changed before the interval is over (a file was written). */

@@ -240,6 +240,27 @@ export function inventoryContract(name: string, factory: () => Promise<Inventory
         );
       });
 
+      it("takes the login of a host from the inventory, where only the status store answers for another app of it", async () => {
+        const inventory = await open();
+        inventory.adopt([
+          stored("10.0.0.1", "before", [API, WEB]),
+          stored("10.0.0.2", "before", [API, WEB]),
+          stored("10.0.0.3", "before", [API]),
+        ]);
+        const logins = ({ hosts }: InventoryAnswer) =>
+          hosts.get(appKey(API))?.map(({ key, user, root }) => `${user}@${key}${root}`);
+        const now = ["root@10.0.0.1:22/", "root@10.0.0.2:22/", "before@10.0.0.3:22/srv"];
+        await world.set({ "nginx/prod/api": [], "nginx/prod/web": ["10.0.0.1", "10.0.0.2"] });
+        const held = await inventory.refresh([API, WEB], new AbortController().signal);
+        expect(held.problems).toMatchObject([{ reason: "InventorySuspicious", app: "nginx/prod/api" }]);
+        expect(logins(held)).toEqual(now);
+        expect(held.hosts.get(appKey(WEB))?.map(({ user }) => user)).toEqual(["root", "root"]);
+        await world.fail!();
+        const silent = await inventory.refresh([API, WEB], new AbortController().signal);
+        expect(silent.problems.filter(({ reason }) => reason !== "InventoryFailed")).toEqual([]);
+        expect(logins(silent)).toEqual(now);
+      });
+
       it("holds the empty answer of one app and obeys the others (fault 18)", async () => {
         await world.set({ "nginx/prod/web": ["10.0.0.9"], "nginx/prod/api": four });
         await ask([WEB, API]);
@@ -296,8 +317,8 @@ export function labelledHosts(hosts: Record<AppKey, readonly WorldHost[]>): Reco
   );
 }
 
-/** What a status store has of a host that runs WEB. */
-function stored(address: string, user?: string): HostRecord {
-  const apps = new Map([[appKey(WEB), makeRecord(null)]]);
+/** What a status store has of a host that runs these apps. */
+function stored(address: string, user?: string, ids: readonly AppId[] = [WEB]): HostRecord {
+  const apps = new Map(ids.map((id) => [appKey(id), makeRecord(null)]));
   return { key: `${address}:22`, address, port: 22, root: "/srv", ...(user === undefined ? {} : { user }), apps };
 }

@@ -5,6 +5,7 @@ import type { AppPlanReport, HostPlanReport, PlanReport, RepoPlanReport } from "
 import { painter } from "./style.ts";
 
 type Paint = ReturnType<typeof painter>;
+type Files = Partial<Pick<AppPlanReport, "send" | "delete">>;
 
 /** Hosts that need the same are told together. With `verbose` every file is named. */
 export function planText({ repos }: PlanReport, options: { terminal: boolean; verbose: boolean }): string {
@@ -28,12 +29,15 @@ function groupText(hosts: readonly HostPlanReport[], verbose: boolean, paint: Pa
   return `  ${shown.join(", ")}${more}\n${apps.join("")}`;
 }
 
-function appText({ app, why, send, delete: gone, held }: AppPlanReport, verbose: boolean, paint: Paint): string {
+function appText({ app, why, held, ...change }: AppPlanReport, verbose: boolean, paint: Paint): string {
   const title = `    ${app}  ${held ? paint("magenta", why) : why}\n`;
   if (!verbose) return title;
-  const files = [
-    ...send.map((path) => paint("green", `      + ${displayPath(path)}\n`)),
-    ...gone.map((path) => paint("red", `      - ${displayPath(path)}\n`)),
-  ];
-  return title + files.join("");
+  return title + filesText(change, "", paint) + (held ? filesText(held, "held ", paint) : "");
+}
+
+function filesText({ send = [], delete: gone = [] }: Files, mark: string, paint: Paint): string {
+  return [
+    ...send.map((path) => paint("green", `      ${mark}+ ${displayPath(path)}\n`)),
+    ...gone.map((path) => paint("red", `      ${mark}- ${displayPath(path)}\n`)),
+  ].join("");
 }

@@ -39,6 +39,8 @@ export interface AppPlan {
   readonly why: string;
   /** Why it is held. */
   readonly refusal?: Refusal;
+  /** What it would do if it were not held, where that is known. For people: nothing of it may be sent. */
+  readonly held?: Pick<Change, "send" | "delete">;
 }
 
 export interface HostPlan {
@@ -71,7 +73,7 @@ function planApp(one: Lagging, conflict: string | undefined, claims: Claims, opt
   const between = changeBetween({ recorded: from, base, unfinished, suspected, desired, full });
   const change = { ...between, delete: options.prune ? claims.unclaimed(between.delete) : [] };
   const tooMany = one.allowPrune ? undefined : pruneRefusal(change, desired, options.maxDeletePercent);
-  if (tooMany) return hold(desired, from, tooMany);
+  if (tooMany) return { ...hold(desired, from, tooMany), held: { send: change.send, delete: change.delete } };
   const action = change.send.length + change.delete.length > 0 ? "send" : "record";
   const { send, delete: gone } = change;
   return { app: desired.key, base: base ? from : null, desired, action, send, delete: gone, why: explain(one, change) };

@@ -2,7 +2,7 @@ import type { AppKey } from "../model/app.ts";
 import type { Host } from "../model/host.ts";
 import type { Digest, Refusal } from "../model/manifest.ts";
 import type { Revision } from "../model/revision.ts";
-import type { HostPlan } from "./host-plan.ts";
+import type { AppPlan, HostPlan } from "./host-plan.ts";
 
 /** The design's JSON of `plan`, with why. */
 export interface PlanReport {
@@ -29,18 +29,25 @@ export interface AppPlanReport {
   readonly send: readonly string[];
   readonly delete: readonly string[];
   readonly why: string;
-  readonly held?: Refusal;
+  /** Why a sync would leave the app alone; `send` and `delete` are empty then. */
+  readonly held?: HeldReport;
+}
+
+export interface HeldReport extends Refusal {
+  /** What the change would send and delete if it were not held, where that is known. */
+  readonly send?: readonly string[];
+  readonly delete?: readonly string[];
 }
 
 export function reportHostPlan({ address, port }: Host, plan: HostPlan): HostPlanReport {
-  const apps = plan.apps.map(({ app, base, desired, send, delete: gone, why, refusal }) => ({
-    app,
-    base,
-    desired: desired.digest,
-    send: send.map(({ path }) => `/${path}`),
-    delete: gone.map((path) => `/${path}`),
-    why,
-    ...(refusal ? { held: refusal } : {}),
-  }));
-  return { address, port, apps };
+  return { address, port, apps: plan.apps.map(reportAppPlan) };
+}
+
+function reportAppPlan({ app, base, desired, why, refusal, held, ...change }: AppPlan): AppPlanReport {
+  const report = { app, base, desired: desired.digest, ...paths(change), why };
+  return refusal ? { ...report, held: { ...refusal, ...(held && paths(held)) } } : report;
+}
+
+function paths(change: Pick<AppPlan, "send" | "delete">): Pick<AppPlanReport, "send" | "delete"> {
+  return { send: change.send.map(({ path }) => `/${path}`), delete: change.delete.map((path) => `/${path}`) };
 }

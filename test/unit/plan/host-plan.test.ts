@@ -147,6 +147,15 @@ describe("the limit on deletes", () => {
     expect(held.emptyFolders).toEqual([]);
   });
 
+  test("a held change is told beside what is done: what it would send and delete", () => {
+    const changed = web({ ...without(tenFiles(), 3), "etc/new": "" });
+    const { send, delete: gone, held } = only(plan([lag(base, changed)], [], TWENTY));
+    expect({ send, gone }).toEqual({ send: [], gone: [] });
+    expect(held?.send.map(({ path }) => path)).toEqual(["etc/new"]);
+    expect(held?.delete).toEqual(["etc/f0", "etc/f1", "etc/f2"]);
+    expect(only(plan([lag(base, changed, { allowPrune: true })], [], TWENTY))).not.toHaveProperty("held");
+  });
+
   test("allowPrune lets it through", () => {
     expect(only(plan([lag(base, gone(10), { allowPrune: true })], [], TWENTY)).delete).toHaveLength(10);
   });

@@ -1,6 +1,7 @@
 import type { Attempt } from "../../config/resources.ts";
 import type { Digest } from "../../model/manifest.ts";
 import type { Revision } from "../../model/revision.ts";
+import { textRevision } from "./text.ts";
 
 /** As many as reconcile tells apart; see MAX_UNFINISHED there. */
 export const MAX_ATTEMPTS = 16;
@@ -27,7 +28,7 @@ export class AttemptLog {
   durable: Promise<void> = Promise.resolve();
 
   constructor(entries: readonly Attempt[] = []) {
-    this.#entries = entries;
+    this.#entries = [...entries].sort((a, b) => a.last - b.last);
     this.loaded = this.newest;
   }
 
@@ -53,13 +54,17 @@ export class AttemptLog {
 
   /**
    * Revisions that may have been begun on a host since its record, oldest first. Where that cannot be told
-   * (older entries were dropped, or the notes that the record speaks of are lost), so many that everything is sent.
+   * (older entries were dropped, the notes that the record speaks of are lost, or one names no commit), so
+   * many that everything is sent.
    */
   suspected({ digest, revision, covered }: Covered): Revision[] {
-    if (covered > this.newest) return revision === null ? [] : Array.from({ length: MAX_ATTEMPTS }, () => revision);
+    const since = this.#entries.filter(({ last }) => last > covered);
+    if (covered > this.newest || since.some((entry) => textRevision(entry.revision) === undefined)) {
+      return revision === null ? [] : Array.from({ length: MAX_ATTEMPTS }, () => revision);
+    }
     const oldest = this.#entries[0]?.first ?? 0;
     if (this.#entries.length >= MAX_ATTEMPTS && oldest > covered + 1) return revisionsOf(this.#entries);
-    return [...new Set(revisionsOf(this.#entries.filter((entry) => entry.last > covered && entry.digest !== digest)))];
+    return [...new Set(revisionsOf(since.filter((entry) => entry.digest !== digest)))];
   }
 }
 

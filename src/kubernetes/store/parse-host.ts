@@ -7,7 +7,7 @@ import type { AppRecord, Failure, HostRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
 import type { State } from "../../model/state.ts";
 import { configHostName, type Resource } from "../objects.ts";
-import { textApp, textTime } from "./text.ts";
+import { textApp, textRevision, textTime } from "./text.ts";
 
 // Keys that are not known are passed over: a newer fssync may have written them.
 const StoredSpec = z.object(ConfigHostSpec.shape);
@@ -24,6 +24,8 @@ export interface StoredHost {
   readonly covered: ReadonlyMap<AppKey, number>;
   readonly conditions: readonly Condition[];
   readonly state: State | undefined;
+  /** Entries that name no app: passed over. */
+  readonly unreadable: readonly string[];
 }
 
 /** Reads a ConfigHost. Null when it holds no record yet; throws when it is not as the store writes them. */
@@ -34,7 +36,13 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
   }
   const { apps, root = specRoot, conditions = [], state } = StoredStatus.parse(status ?? {});
   if (apps === undefined) return null;
-  const records = apps.map((app) => [intern(textApp(app.app)) as AppKey, app] as const);
+  const unreadable: string[] = [];
+  const records: (readonly [AppKey, AppOnHost])[] = [];
+  for (const app of apps) {
+    const key = appOrNull(app.app);
+    if (key === null) unreadable.push(app.app);
+    else records.push([intern(key) as AppKey, app]);
+  }
   if (new Set(records.map(([key]) => key)).size < records.length) throw new Error("it names an app twice");
   return {
     record: {
@@ -49,16 +57,21 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
     covered: new Map(records.map(([key, { attempt = 0 }]) => [key, attempt])),
     conditions,
     state,
+    unreadable,
   };
 }
 
 function appRecord(app: AppOnHost, intern: (text: string) => string): AppRecord {
-  const { digest, revision, syncedAt, unfinished = [], lagSince, syncingSince } = app;
+  const { digest, syncedAt, unfinished = [], lagSince, syncingSince } = app;
+  const revision = textRevision(app.revision);
+  const begun = unfinished.map(textRevision).filter((each) => each !== undefined);
+  // What names no commit tells nothing of what lies on the host: never synced, so that everything is sent.
+  const known = (revision !== undefined || app.revision === undefined) && begun.length === unfinished.length;
   return {
-    digest: digest === undefined ? null : intern(digest),
-    revision: revision === undefined ? null : (intern(revision) as Revision),
+    digest: digest === undefined || !known ? null : intern(digest),
+    revision: revision === undefined || !known ? null : (intern(revision) as Revision),
     syncedAt: timeOrNull(syncedAt),
-    unfinished: unfinished.map((each) => intern(each) as Revision),
+    unfinished: begun.map((each) => intern(each) as Revision),
     lagSince: timeOrNull(lagSince),
     failure: failureOf(app),
     syncingSince: timeOrNull(syncingSince),
@@ -75,6 +88,14 @@ function failureOf({ reason, message = "", failedState, failedAt, attempts = 1 }
     at: failedAt === undefined ? 0 : textTime(failedAt),
     attempts,
   };
+}
+
+function appOrNull(text: string): AppKey | null {
+  try {
+    return textApp(text);
+  } catch {
+    return null;
+  }
 }
 
 function timeOrNull(time: string | undefined): number | null {

@@ -4,7 +4,6 @@ import type { AppKey } from "../../model/app.ts";
 import { REASONS, type Reason } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { HostRecord, Problem, RepoRecord } from "../../model/record.ts";
-import type { Revision } from "../../model/revision.ts";
 import type { RepoStatus } from "../../ports/status-store.ts";
 import { apiError, isNotFound } from "../api-error.ts";
 import type { ObjectRef, RepoRef, Resource } from "../objects.ts";
@@ -16,7 +15,7 @@ import type { RepoMemory } from "./repo-memory.ts";
 import type { ResourceApi } from "./resource-api.ts";
 import type { StatusWriter } from "./status-writer.ts";
 import { parseApp } from "./stored-app.ts";
-import { textTime } from "./text.ts";
+import { textRevision, textTime } from "./text.ts";
 
 export interface StatusLoaderOptions {
   readonly memory: RepoMemory;
@@ -25,6 +24,8 @@ export interface StatusLoaderOptions {
   readonly log: Logger;
 }
 
+/** Entries named in the log. */
+const NAMED = 3;
 const NOTHING: RepoRecord = { revision: null, problems: [] };
 
 /**
@@ -56,6 +57,10 @@ export class StatusLoader {
     const hosts = new Map<HostKey, HostRecord>();
     await this.#each("ConfigHost", (object, ref) => {
       const stored = parseHost(object, memory.ref.name, (text) => this.#intern(text));
+      if (stored && stored.unreadable.length > 0) {
+        const entries = stored.unreadable.slice(0, NAMED);
+        this.#options.log.error({ ...ref, entries }, "a status names what is no app; that is passed over");
+      }
       if (stored && isSuspended(object)) this.suspended.hosts.add(stored.record.key);
       if (stored) hosts.set(stored.record.key, memory.restore(stored));
       else if (!isSuspended(object)) this.#remove(ref);
@@ -117,7 +122,7 @@ export async function readRepo(
 }
 
 function repoRecord({ revision, problems = [] }: ConfigRepoStatus): RepoRecord {
-  return { revision: (revision as Revision | undefined) ?? null, problems: problems.flatMap(problem) };
+  return { revision: textRevision(revision) ?? null, problems: problems.flatMap(problem) };
 }
 
 /** What is no problem of ours is passed over: the next poll says what is wrong. */

@@ -7,7 +7,7 @@ import type { Digest, Refusal } from "../../model/manifest.ts";
 import type { DesiredRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
 import { configAppName, type Resource } from "../objects.ts";
-import { specApp, textTime } from "./text.ts";
+import { specApp, textRevision, textTime } from "./text.ts";
 
 const StoredSpec = z.object(ConfigAppSpec.shape);
 const StoredStatus = z.object(ConfigAppStatus.shape).pick({
@@ -42,14 +42,15 @@ export function appStatus({ digest, revision, seenAt, refused }: DesiredRecord) 
 export function parseApp({ metadata, spec, status }: Resource, repo: string): StoredApp {
   const key = specApp(StoredSpec.parse(spec));
   if (metadata?.name !== configAppName(repo, appId(key))) throw new Error("its name does not belong to its spec");
-  const { digest, revision, seenAt, refused, attempts = [] } = StoredStatus.parse(status ?? {});
+  const { digest, seenAt, refused, attempts = [], ...stored } = StoredStatus.parse(status ?? {});
+  const revision = textRevision(stored.revision);
   if (digest === undefined || revision === undefined) return { key, desired: null, attempts };
   return { key, desired: desiredRecord(key, { digest, revision, seenAt, refused }), attempts };
 }
 
 interface Desired {
   readonly digest: Digest;
-  readonly revision: string;
+  readonly revision: Revision;
   readonly seenAt: string | undefined;
   readonly refused: { readonly reason: string; readonly message: string } | undefined;
 }
@@ -58,7 +59,7 @@ function desiredRecord(key: AppKey, { digest, revision, seenAt, refused }: Desir
   return {
     key,
     digest,
-    revision: revision as Revision,
+    revision,
     seenAt: seenAt === undefined ? 0 : textTime(seenAt),
     refused: refused ? refusal(refused) : null,
   };

@@ -1,5 +1,6 @@
 import type { AppId, AppKey } from "../../model/app.ts";
-import { appId, appKey } from "../../model/app.ts";
+import { appId, appKey, parseAppKey } from "../../model/app.ts";
+import type { Revision } from "../../model/revision.ts";
 
 // Names of folders are bytes; one that is no UTF-8 has lone surrogates (see model/path.ts), which the API
 // server would replace. Such a name lies there as JSON, which begins with a quote.
@@ -10,7 +11,7 @@ function nameText(name: string): string {
 
 /** Throws for what `nameText` did not write. */
 function textName(text: string): string {
-  return text.startsWith('"') ? (JSON.parse(text) as string) : text;
+  return text.startsWith('"') ? String(JSON.parse(text)) : text;
 }
 
 /** `mod/env/app` as it lies in a status. */
@@ -18,8 +19,11 @@ export function appText(app: AppKey): string {
   return nameText(app);
 }
 
+/** Throws for what is no `mod/env/app`: people can edit a status too. */
 export function textApp(text: string): AppKey {
-  return textName(text) as AppKey;
+  const key = textName(text);
+  if (parseAppKey(key) === undefined) throw new Error(`${text} is no app`);
+  return key as AppKey;
 }
 
 export function appSpec(app: AppKey): AppId {
@@ -27,8 +31,19 @@ export function appSpec(app: AppKey): AppId {
   return { mod: nameText(mod), env: nameText(env), app: nameText(name) };
 }
 
+/** Throws where a part is empty or more than one folder. */
 export function specApp({ mod, env, app }: AppId): AppKey {
-  return appKey({ mod: textName(mod), env: textName(env), app: textName(app) });
+  const id = { mod: textName(mod), env: textName(env), app: textName(app) };
+  const key = appKey(id);
+  if (parseAppKey(key) === undefined) throw new Error(`${JSON.stringify([mod, env, app])} is no app`);
+  return key;
+}
+
+const REVISION = /^.+@sha1:([0-9a-f]{40}|[0-9a-f]{64})$/s;
+
+/** Undefined for what names no commit: Git would be asked for it for ever. */
+export function textRevision(text: string | undefined): Revision | undefined {
+  return text !== undefined && REVISION.test(text) ? (text as Revision) : undefined;
 }
 
 export function textTime(text: string): number {

@@ -26,6 +26,14 @@ interface HostOfApp {
   readonly record: AppRecord;
 }
 
+interface Seen {
+  readonly state: State;
+  readonly counts: Counts;
+  readonly hosts: readonly HostOfApp[];
+  /** Whether these are its hosts: while the inventory has not answered for it they are not known. */
+  readonly covered: boolean;
+}
+
 /** Looks at every host of the app once. `before` is what was written the last time. */
 export function summarizeApp(
   fleet: Fleet,
@@ -37,7 +45,8 @@ export function summarizeApp(
   const hosts = [...hostsOf(fleet, app, suspension)];
   const counts = { total: hosts.length, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
   for (const { state } of hosts) counts[COUNTED_AS[state]] += 1;
-  const state = app.refused ? "Failed" : worst(hosts.map((host) => host.state));
+  const covered = fleet.isCovered(app.key);
+  const state = app.refused ? "Failed" : stateOver(hosts, covered);
   const done = counts.total > 0 && counts.synced === counts.total;
   const applied = done ? app.revision : before?.lastAppliedRevision;
   return {
@@ -48,8 +57,13 @@ export function summarizeApp(
       : lastTried(before)),
     ...(applied === undefined ? {} : { lastAppliedRevision: applied }),
     history: historyAfter(before?.history ?? [], app, counts, at.now),
-    conditions: conditionsAfter(before?.conditions, findings(app, state, counts, hosts), at),
+    conditions: conditionsAfter(before?.conditions, findings(app, { state, counts, hosts, covered }), at),
   };
+}
+
+/** An app whose hosts nobody knows is on none of them, as far as anybody can tell. */
+function stateOver(hosts: readonly HostOfApp[], covered: boolean): State {
+  return hosts.length === 0 && !covered ? "Pending" : worst(hosts.map(({ state }) => state));
 }
 
 function* hostsOf(fleet: Fleet, app: FleetApp, suspension: Suspension): Iterable<HostOfApp> {
@@ -81,7 +95,7 @@ function historyAfter(
   return [entry, ...before.slice(latest ? 1 : 0)].slice(0, HISTORY);
 }
 
-function findings(app: FleetApp, state: State, counts: Counts, hosts: readonly HostOfApp[]): Finding[] {
+function findings(app: FleetApp, { state, counts, hosts, covered }: Seen): Finding[] {
   const has = `${counts.synced} of ${counts.total} hosts have ${app.retired ? "it removed" : shortRevision(app.revision)}`;
   const ready = (holds: boolean, reason: string, message: string) =>
     ({ type: "Ready", holds, reason, message }) as const;
@@ -89,6 +103,8 @@ function findings(app: FleetApp, state: State, counts: Counts, hosts: readonly H
     const { reason, message } = app.refused;
     return [ready(false, reason, message), { type: "Stalled", holds: true, reason, message }];
   }
+  if (counts.total === 0 && !covered)
+    return [ready(false, "InventoryFailed", "the inventory has not said which hosts run it")];
   if (counts.total === 0) return [ready(true, "NoHosts", "the inventory names no host that runs it")];
   const example = worstHost(hosts);
   const why = example ? `; ${example.key}: ${told(example)}` : "";

@@ -60,6 +60,8 @@ export class Fleet {
   /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
   readonly #storedApps: Map<AppKey, DesiredRecord>;
   readonly #storedHosts = new Map<HostKey, HostRecord & { readonly apps: Map<AppKey, AppRecord> }>();
+  /** Apps in Git of which the inventory has said, since they are there, on which hosts they are. */
+  readonly #covered = new Set<AppKey>();
   readonly #watches: Set<AppKey>[] = [];
 
   constructor(stored: RepoStatus, clock: Clock) {
@@ -91,6 +93,15 @@ export class Fleet {
 
   hostsOf(app: AppKey): ReadonlySet<HostKey> {
     return this.#members.get(app) ?? new Set();
+  }
+
+  /**
+   * Whether the hosts of the app are known: the inventory has named them, or has said that there are none.
+   * Of an app that Git does not hold there is nothing to learn from it.
+   */
+  isCovered(app: AppKey): boolean {
+    const desired = this.#desired.get(app);
+    return !desired || desired.retired === true || this.#covered.has(app);
   }
 
   /** Gives, at each call, the apps whose hosts or records moved since the call before, or since `watch`. */
@@ -145,6 +156,7 @@ export class Fleet {
     }
     this.#storedApps.clear();
     this.#desired = next;
+    for (const app of this.#covered) if (!apps.has(app)) this.#covered.delete(app);
     for (const app of changed) this.#noteLag(app);
     return { changed, toStore };
   }
@@ -161,6 +173,7 @@ export class Fleet {
     for (const [app, listed] of answer) {
       const desired = this.#desired.get(app);
       if (!desired) continue;
+      this.#cover(desired);
       const hosts = desired.retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
       this.#setMembers(app, hosts, touched, stale);
     }
@@ -215,6 +228,12 @@ export class Fleet {
     }
     this.#desired = next;
     return new Map(done.map(({ key }) => [key, null]));
+  }
+
+  #cover({ key, retired }: FleetApp): void {
+    if (retired || this.#covered.has(key)) return;
+    this.#covered.add(key);
+    this.#moved(key);
   }
 
   *#retired(apps: ReadonlyMap<AppKey, DesiredApp>, revision: Revision): Iterable<DesiredApp> {

@@ -74,6 +74,11 @@ export class Polls {
     return this.#commit !== null && this.#answered;
   }
 
+  /** Whether both have said all that there is to know of the app: what is desired of it, and on which hosts. */
+  knows(app: AppKey): boolean {
+    return this.#commit !== null && this.#parts.fleet.isCovered(app);
+  }
+
   /** Takes in what earlier runs left: the mirror's newest commit, the last good inventory. Asks nobody. */
   async load(parts: PolledParts): Promise<void> {
     this.#parts = parts;

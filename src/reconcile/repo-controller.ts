@@ -134,6 +134,11 @@ export class RepoController implements AsyncDisposable {
     return this.#polls.known;
   }
 
+  /** Whether it is known on which hosts the app is; true of an app that Git does not hold, once Git has spoken. */
+  knows(app: AppKey): boolean {
+    return this.#polls.knows(app);
+  }
+
   readonly problemsOf = (about: "git" | "inventory"): readonly Problem[] => this.#problems.of(about);
 
   /** Everything known, as the store shall have it. */

@@ -127,6 +127,29 @@ describe("ConfigApp", () => {
     expect(types(apps.at(-1))).toEqual(["Ready"]);
   });
 
+  test("whose hosts the inventory cannot tell is not ready; it is when there are none", async () => {
+    const published = await new Published().settle();
+    const { rig, apps, publisher } = published;
+    const files = { [WEB]: { a: "1" }, "zeta/prod/z": { z: "1" } };
+    rig.inventory.silent.add("zeta/prod/z");
+    rig.source.push(files);
+    await rig.pollGit();
+    publisher.publish();
+    expect(rig.controller.knows("zeta/prod/z")).toBe(false);
+    expect(apps.at(-1)).toMatchObject({ state: "Pending", hosts: { total: 0 } });
+    expect(published.ready(apps.at(-1))).toMatchObject({
+      status: "False",
+      reason: "InventoryFailed",
+      message: "the inventory has not said which hosts run it",
+    });
+    rig.inventory.silent.clear();
+    await rig.pass(600_000, 10_000);
+    publisher.publish();
+    expect(rig.controller.knows("zeta/prod/z")).toBe(true);
+    expect(apps.at(-1)).toMatchObject({ state: "Synced", hosts: { total: 0 } });
+    expect(published.ready(apps.at(-1))).toMatchObject({ status: "True", reason: "NoHosts" });
+  });
+
   test("goes on from the history that it had before this process, five rollouts at most", async () => {
     const entry = (name: string) => ({
       revision: `main@sha1:${name}`,

@@ -47,6 +47,37 @@ function stored(host: Host, apps: Record<string, AppRecord>): HostRecord {
   return { key, address, port, root, apps: new Map(Object.entries(apps) as [AppKey, AppRecord][]) };
 }
 
+describe("whether the hosts of an app are known", () => {
+  test("they are when the inventory has spoken of it, were it to say that there are none", () => {
+    const { fleet, commit } = setUp({ hosts: [stored(h1, { [API]: makeRecord(api({ b: "1" })) })] });
+    commit(web({ a: "1" }), api({ b: "1" }));
+    const moved = fleet.watch();
+    moved();
+    expect([fleet.isCovered(WEB), fleet.isCovered(API)]).toEqual([false, false]);
+    fleet.setHosts(answer({ [WEB]: [] }));
+    expect([fleet.isCovered(WEB), fleet.isCovered(API)]).toEqual([true, false]);
+    expect([...moved()]).toEqual([WEB]);
+    fleet.setHosts(answer({ [WEB]: [] }));
+    expect([...moved()]).toEqual([]);
+    fleet.setHosts(answer({ [API]: [h1] }));
+    expect(fleet.isCovered(API)).toBe(true);
+  });
+
+  test("an app that went from Git and comes back must be spoken of again; while it is gone there is nothing to say", () => {
+    const { fleet, commit, put } = setUp();
+    commit(web({ a: "1" }), api({ b: "1" }));
+    fleet.setHosts(answer({ [WEB]: [h1], [API]: [] }));
+    put(h1, WEB, makeRecord(web({ a: "1" })));
+    commit(api({ b: "1" }));
+    fleet.setHosts(answer({ [WEB]: [h1], [API]: [] }));
+    expect(fleet.desired.get(WEB)?.retired).toBe(true);
+    expect(fleet.isCovered(WEB)).toBe(true);
+    put(h1, WEB, null);
+    commit(web({ a: "1" }), api({ b: "1" }));
+    expect([fleet.isCovered(WEB), fleet.isCovered(API)]).toEqual([false, true]);
+  });
+});
+
 describe("what Git wants", () => {
   test("an app's revision is the one at which its digest was first seen", () => {
     const { clock, fleet, commit } = setUp();

@@ -46,6 +46,23 @@ const unreachable = () => new FssyncError("ConnectTimeout", "no answer");
 const diskFull = () => new FssyncError("NoSpace", "the disk is full");
 const [h0, h1] = hosts(2) as [Host, Host];
 
+test("the hosts of an app are known when Git was read and the inventory has answered for it", async () => {
+  const rig = setUp();
+  rig.source.error = new FssyncError("FetchFailed", "no route to the remote");
+  rig.source.push({ [WEB]: { a: "1" }, [API]: { b: "1" } });
+  rig.inventory.set(WEB, [h0]);
+  rig.inventory.silent.add(API);
+  await rig.start();
+  const known = () => [WEB, API, "gone/prod/app" as const].map((app) => rig.controller.knows(app));
+  expect(known()).toEqual([false, false, false]);
+  rig.source.error = null;
+  await rig.pass(60_000, 5000);
+  expect(known()).toEqual([true, false, true]);
+  rig.inventory.silent.clear();
+  await rig.pass(600_000, 10_000);
+  expect(known()).toEqual([true, true, true]);
+});
+
 describe("from Git and inventory to the hosts", () => {
   test("at the first start every host gets all its apps in one run, and it is recorded", async () => {
     const rig = setUp();

@@ -1,4 +1,6 @@
+import { asFssyncError } from "../model/errors.ts";
 import { revisionCommit, type Revision } from "../model/revision.ts";
+import type { Base } from "../plan/change.ts";
 import type { Lagging } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { FleetApp, FleetHost } from "./fleet.ts";
@@ -7,14 +9,27 @@ import type { AppWish } from "./requests.ts";
 /** Unfinished syncs are told apart up to this many; then everything is sent, and what only the oldest put there stays. */
 export const MAX_UNFINISHED = 16;
 
-/** How one app on one host lags: the files that it has, read from Git at the revisions that the record names. */
+/** SHA-1 or SHA-256, as Git writes it. */
+const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
+
+/**
+ * How one app on one host lags: the files that it has, read from Git at the revisions that the record names.
+ * A revision that names no commit is as good as lost. So is one that cannot be read, when a full sync is
+ * asked for: all is sent whatever it holds. Not of an app that Git no longer holds: it is all there is to do.
+ */
 export async function lagOf(
   source: GitSource,
   host: FleetHost,
   desired: FleetApp,
   wish: AppWish | undefined,
 ): Promise<Lagging> {
-  const at = (revision: Revision) => source.appAt(desired.key, revisionCommit(revision));
+  const sendsAll = wish?.full === true && !desired.retired;
+  const at = async (revision: Revision): Promise<Base | null> => {
+    const commit = revisionCommit(revision);
+    if (!COMMIT.test(commit)) return null;
+    const base = source.appAt(desired.key, commit);
+    return await (sendsAll ? base.catch(nullIfUnavailable) : base);
+  };
   const { digest, revision, unfinished, suspected = [] } = host.records.get(desired.key)!;
   const recorded = digest && revision ? { digest, revision } : null;
   const [base, begun, maybe] = await Promise.all([
@@ -25,4 +40,9 @@ export async function lagOf(
   const full = wish?.full === true || unfinished.length + suspected.length >= MAX_UNFINISHED;
   const allowPrune = wish?.allowPrune === desired.digest;
   return { desired, recorded, base, unfinished: begun, suspected: maybe, full, allowPrune };
+}
+
+function nullIfUnavailable(thrown: unknown): null {
+  if (asFssyncError(thrown).reason === "SourceUnavailable") return null;
+  throw thrown;
 }

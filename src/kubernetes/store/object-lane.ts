@@ -1,6 +1,7 @@
 import type { ObjectRef, Resource } from "../objects.ts";
 import { apiError, isConflict, isNotFound, type ApiError } from "../api-error.ts";
 import type { ResourceApi } from "./resource-api.ts";
+import { bothJobs, type Waiting } from "./overlay.ts";
 import type { WriteTask } from "./write-scheduler.ts";
 import { mergeJobs, patchOf, type Make, type WriteJob } from "./write-job.ts";
 
@@ -27,6 +28,7 @@ export class ObjectLane implements WriteTask {
   #waiting: WriteJob | null = null;
   #running: WriteJob | null = null;
   #exists: boolean | undefined;
+  #refused = false;
   #seen: Observed = {};
 
   constructor({ ref, api }: { ref: ObjectRef; api: ResourceApi }) {
@@ -54,6 +56,19 @@ export class ObjectLane implements WriteTask {
     return this.#running !== null;
   }
 
+  /** Whether the API server refused the last attempt, or what this lane waits for. */
+  get refused(): boolean {
+    return this.#refused || [...this.gates].some(({ refused }) => refused);
+  }
+
+  /** What is not done yet; what a gate does before is its own. */
+  get waiting(): Waiting | null {
+    const job = bothJobs(this.#running, this.#waiting);
+    if (job === null && this.gates.size === 0) return null;
+    const { remove = false, spec = null, status = null } = job ?? {};
+    return { ref: this.ref, make: this.make, remove: remove || this.gates.size > 0, spec, status };
+  }
+
   /** Nothing waits and nothing is known that a new lane would have to know. */
   get forgettable(): boolean {
     return !this.busy && this.gates.size === 0 && this.#exists === false;
@@ -65,11 +80,20 @@ export class ObjectLane implements WriteTask {
     return done;
   }
 
-  /** Resolves when what waits now is settled, one way or the other. */
+  /** Resolves when what waits now is settled, one way or the other, or is refused. */
   settled(): Promise<void> {
     const job = this.#waiting ?? this.#running;
-    if (job === null) return Promise.resolve();
-    return new Promise((resolve) => job.waiters.push({ resolve, reject: () => resolve() }));
+    if (job === null || this.refused) return Promise.resolve();
+    return new Promise((resolve) => job.waiters.push({ resolve, reject: () => resolve(), refused: resolve }));
+  }
+
+  refuse(): void {
+    this.#refused = true;
+    this.tellRefused();
+  }
+
+  tellRefused(): void {
+    for (const { refused } of [...(this.#running?.waiters ?? []), ...(this.#waiting?.waiters ?? [])]) refused?.();
   }
 
   /** Takes what waits off the lane, for the one who does it in its place. */
@@ -102,6 +126,7 @@ export class ObjectLane implements WriteTask {
     try {
       await this.#do(job);
       this.#running = null;
+      this.#refused = false;
       for (const { resolve } of job.waiters) resolve();
     } catch (error) {
       this.#running = null;
@@ -188,6 +213,7 @@ export class ObjectLane implements WriteTask {
 /** Something that all of some lanes wait for; it takes over what it makes needless. */
 export interface LaneGate {
   readonly waiters: WriteJob["waiters"];
+  readonly refused: boolean;
 }
 
 async function orWhen<T>(expected: (error: ApiError) => boolean, call: () => Promise<T>): Promise<T | undefined> {

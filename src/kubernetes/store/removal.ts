@@ -24,6 +24,7 @@ export class Removal implements WriteTask, LaneGate {
   readonly #options: RemovalOptions;
   readonly #labels: readonly (readonly [string, string])[];
   #over = false;
+  #refused = false;
 
   constructor(options: RemovalOptions) {
     this.#options = options;
@@ -46,10 +47,23 @@ export class Removal implements WriteTask, LaneGate {
     return !this.#over && [...this.lanes].every(({ running, gates }) => !running && [...gates][0] === this);
   }
 
+  get refused(): boolean {
+    return this.#refused;
+  }
+
+  /** Whether these are the objects that it removes. */
+  isOf(namespace: string, labelSelector: string): boolean {
+    return namespace === this.#options.namespace && labelSelector === this.#options.labelSelector;
+  }
+
+  hits(kind: ResourceKind, namespace: string, labels: Readonly<Record<string, string>> = {}): boolean {
+    if (kind !== this.#options.kind || namespace !== this.#options.namespace) return false;
+    return this.#labels.every(([key, value]) => labels[key] === value);
+  }
+
   covers({ ref, make }: ObjectLane): boolean {
     if (ref.kind !== this.#options.kind || ref.namespace !== this.#options.namespace) return false;
-    const labels = make?.().metadata?.labels;
-    return labels !== undefined && this.#labels.every(([key, value]) => labels[key] === value);
+    return this.hits(ref.kind, ref.namespace, make?.().metadata?.labels);
   }
 
   /** Holds the lane back; what waits there is overtaken by the removal. */
@@ -61,6 +75,18 @@ export class Removal implements WriteTask, LaneGate {
 
   done(): Promise<void> {
     return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
+  }
+
+  /** Resolves when it is over, one way or the other, or refused. */
+  settled(): Promise<void> {
+    if (this.#over || this.#refused) return Promise.resolve();
+    return new Promise((resolve) => this.waiters.push({ resolve, reject: () => resolve(), refused: resolve }));
+  }
+
+  refuse(): void {
+    this.#refused = true;
+    for (const { refused } of this.waiters) refused?.();
+    for (const lane of this.lanes) lane.tellRefused();
   }
 
   async attempt(): Promise<void> {

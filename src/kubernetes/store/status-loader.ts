@@ -10,6 +10,7 @@ import type { ObjectRef, RepoRef, Resource } from "../objects.ts";
 import { AttemptLog } from "./attempt-log.ts";
 import { repoSelector } from "./labels.ts";
 import type { Observed } from "./object-lane.ts";
+import { overlaid, type Unwritten, type Waiting } from "./overlay.ts";
 import { parseHost } from "./parse-host.ts";
 import type { RepoMemory } from "./repo-memory.ts";
 import type { ResourceApi } from "./resource-api.ts";
@@ -21,6 +22,8 @@ export interface StatusLoaderOptions {
   readonly memory: RepoMemory;
   readonly api: ResourceApi;
   readonly writer: Pick<StatusWriter, "observed" | "remove">;
+  /** What of the repo waits to be written: newer than what is read. */
+  readonly unwritten: Unwritten;
   readonly log: Logger;
 }
 
@@ -38,15 +41,19 @@ export class StatusLoader {
   readonly #options: StatusLoaderOptions;
   /** One copy of each text: 100,000 records share a few digests, revisions and app names. */
   readonly #texts = new Map<string, string>();
+  readonly #unwritten: ReadonlyMap<string, Waiting>;
 
   constructor(options: StatusLoaderOptions) {
     this.#options = options;
+    const { waiting } = options.unwritten;
+    this.#unwritten = new Map(waiting.map((each) => [`${each.ref.kind}/${each.ref.name}`, each]));
   }
 
   /** Fills the memory, which must be new. Throws ApiError when the API server cannot be read. */
   async load(): Promise<RepoStatus> {
     const { memory, api, writer } = this.#options;
-    const repo = await readRepo(api, memory.ref, (seen) => writer.observed(memory.object, seen));
+    const own = this.#waiting(memory.object);
+    const repo = await readRepo(api, memory.ref, (seen) => writer.observed(memory.object, seen), own);
     memory.revision = repo.revision;
     await this.#each("ConfigApp", (object) => {
       const { key, desired, attempts } = parseApp(object, memory.ref.name);
@@ -69,25 +76,38 @@ export class StatusLoader {
   }
 
   async #each(kind: ResourceKind, read: (object: Resource, ref: ObjectRef) => void): Promise<void> {
-    const { memory, api, writer, log } = this.#options;
+    const { memory, api, writer, unwritten, log } = this.#options;
     const { namespace, name: repo, uid } = memory.ref;
+    const take = (object: Resource | undefined, ref: ObjectRef) => {
+      if (object === undefined) return;
+      const owner = object.metadata?.ownerReferences?.find((each) => each.kind === "ConfigRepo");
+      if (owner !== undefined && owner.uid !== uid) return this.#remove(ref);
+      try {
+        read(object, ref);
+      } catch (err) {
+        log.error({ ...ref, err }, "a status cannot be read; it counts as never synced");
+      }
+    };
+    const seen = new Set<string>();
     for await (const page of api.list(kind, namespace, repoSelector(repo))) {
       for (const object of page) {
-        const { name = "", ownerReferences = [], ...seen } = object.metadata ?? {};
+        const { name = "", labels, ...version } = object.metadata ?? {};
         const ref = { kind, namespace, name };
-        writer.observed(ref, seen);
-        const owner = ownerReferences.find((each) => each.kind === "ConfigRepo");
-        if (owner !== undefined && owner.uid !== uid) {
-          this.#remove(ref);
-          continue;
-        }
-        try {
-          read(object, ref);
-        } catch (err) {
-          log.error({ ...ref, err }, "a status cannot be read; it counts as never synced");
-        }
+        writer.observed(ref, version);
+        seen.add(name);
+        const waiting = this.#waiting(ref);
+        const isGone = waiting === undefined && unwritten.removes(kind, namespace, labels);
+        take(isGone ? undefined : overlaid(object, waiting), ref);
       }
     }
+    for (const waiting of unwritten.waiting) {
+      const { ref } = waiting;
+      if (ref.kind === kind && !seen.has(ref.name)) take(overlaid(undefined, waiting), ref);
+    }
+  }
+
+  #waiting({ kind, name }: ObjectRef): Waiting | undefined {
+    return this.#unwritten.get(`${kind}/${name}`);
   }
 
   #remove(ref: ObjectRef): void {
@@ -108,12 +128,13 @@ export async function readRepo(
   api: ResourceApi,
   { namespace, name, uid }: RepoRef,
   seen: (observed: Observed) => void = () => {},
+  waiting?: Waiting,
 ): Promise<RepoRecord> {
   try {
-    const { metadata, status } = await api.get({ kind: "ConfigRepo", namespace, name });
-    if (metadata?.uid !== uid) return NOTHING;
-    seen(metadata);
-    return repoRecord(status ?? {});
+    const object = await api.get({ kind: "ConfigRepo", namespace, name });
+    if (object.metadata?.uid !== uid) return NOTHING;
+    seen(object.metadata);
+    return repoRecord(overlaid(object, waiting)?.status ?? {});
   } catch (thrown) {
     const error = apiError(thrown);
     if (isNotFound(error) && error.reason !== "CrdMissing") return NOTHING;

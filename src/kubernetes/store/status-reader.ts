@@ -43,7 +43,8 @@ export class KubernetesStatusReader implements AsyncDisposable {
     if (!known) throw new FssyncError("UnknownName", `no ConfigRepo ${repo}`);
     const nobody = { observed: () => {}, remove: () => Promise.resolve() };
     const memory = new RepoMemory(known.ref);
-    const loader = new StatusLoader({ memory, api: this.#api, writer: nobody, log: this.#log });
+    const unwritten = { waiting: [], removes: () => false };
+    const loader = new StatusLoader({ memory, api: this.#api, writer: nobody, unwritten, log: this.#log });
     const status = await loader.load();
     const { apps, hosts } = loader.suspended;
     this.#holds.set(repo, (app, host) => known.suspend || apps.has(app) || hosts.has(host));

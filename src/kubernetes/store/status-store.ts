@@ -15,6 +15,7 @@ import { repoLabel, repoSelector } from "./labels.ts";
 import { hostSpec, makeApp, makeHost } from "./make.ts";
 import type { ObjectLane } from "./object-lane.ts";
 import { Patience } from "./patience.ts";
+import { Removal } from "./removal.ts";
 import { RepoMemory, type HostMemory } from "./repo-memory.ts";
 import { ResourceApi } from "./resource-api.ts";
 import { readRepo, StatusLoader } from "./status-loader.ts";
@@ -67,13 +68,16 @@ export class KubernetesStatusStore implements StatusStore {
     this.#repos.delete(repo);
   }
 
-  /** Throws `KubernetesUnavailable` when what was saved before cannot be written, or nothing be read. */
+  /** What was saved before and is not written yet, or is refused, counts. Throws when the API server cannot be read. */
   async load(repo: string): Promise<RepoStatus> {
     const { writer, log } = this.#options;
     const { ref } = this.#memory(repo);
-    await this.#flush(repo, ref);
+    await this.#flush(ref);
     const memory = new RepoMemory(ref);
-    const status = await new StatusLoader({ memory, api: this.#api, writer, log }).load();
+    const unwritten = writer.unwritten((lane) => concerns(lane, ref));
+    const count = unwritten.waiting.length;
+    if (count > 0) log.warn({ repo, count }, "taken up with status that is not written yet");
+    const status = await new StatusLoader({ memory, api: this.#api, writer, unwritten, log }).load();
     this.#repos.set(repo, memory);
     return status;
   }
@@ -81,7 +85,7 @@ export class KubernetesStatusStore implements StatusStore {
   /** Of the registered ones. */
   async repos(): Promise<string[]> {
     const found: string[] = [];
-    for (const [repo, { ref }] of this.#repos) if (await this.#hasAnything(repo, ref)) found.push(repo);
+    for (const [repo, { ref }] of this.#repos) if (await this.#hasAnything(ref)) found.push(repo);
     return found.sort();
   }
 
@@ -203,17 +207,16 @@ export class KubernetesStatusStore implements StatusStore {
     write.catch((err: unknown) => this.#options.log.debug({ err }, "status not written"));
   }
 
-  async #flush(repo: string, ref: RepoRef): Promise<void> {
+  /** One object that cannot be written holds nobody up: not what is refused, and the rest not for long. */
+  async #flush(ref: RepoRef): Promise<void> {
     const { writer, clock } = this.#options;
     const tooLate = new AbortController();
     using _ = clock.after(LOAD_WAITS, () => tooLate.abort());
-    await writer.flush(tooLate.signal, (lane) => concerns(lane, ref));
-    if (!tooLate.signal.aborted) return;
-    throw new FssyncError("KubernetesUnavailable", `the status of ${repo} waits to be written; it is not read before`);
+    await writer.flush(tooLate.signal, (task) => concerns(task, ref));
   }
 
-  async #hasAnything(repo: string, ref: RepoRef): Promise<boolean> {
-    await this.#flush(repo, ref);
+  async #hasAnything(ref: RepoRef): Promise<boolean> {
+    await this.#flush(ref);
     const selector = repoSelector(ref.name);
     if (await this.#api.any("ConfigHost", ref.namespace, selector)) return true;
     if (await this.#api.any("ConfigApp", ref.namespace, selector)) return true;
@@ -227,8 +230,11 @@ function sameReasons(a: readonly Condition[], b: readonly Condition[]): boolean 
   return text(a) === text(b);
 }
 
-function concerns({ ref, make }: ObjectLane, repo: RepoRef): boolean {
+function concerns(task: ObjectLane | Removal, repo: RepoRef): boolean {
+  if (task instanceof Removal) return task.isOf(repo.namespace, repoSelector(repo.name));
+  const { ref, make } = task;
   if (ref.namespace !== repo.namespace) return false;
   if (ref.kind === "ConfigRepo") return ref.name === repo.name;
-  return make?.().metadata?.labels?.[REPO_LABEL] === repoLabel(repo.name);
+  if (make === undefined) return ref.name.startsWith(`${repo.name}.`);
+  return make().metadata?.labels?.[REPO_LABEL] === repoLabel(repo.name);
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { KubeClient } from "../client.ts";
 import type { ObjectRef } from "../objects.ts";
 import { ObjectLane, type Observed } from "./object-lane.ts";
+import type { Unwritten } from "./overlay.ts";
 import { Removal } from "./removal.ts";
 import { ResourceApi } from "./resource-api.ts";
 import { makeJob, type Make } from "./write-job.ts";
@@ -106,15 +107,23 @@ export class StatusWriter implements AsyncDisposable {
     this.#lane(ref).observed(seen);
   }
 
+  /** What is not written yet of these objects. */
+  unwritten(of: (lane: ObjectLane) => boolean): Unwritten {
+    const removals = [...this.#removals];
+    const waiting = [...this.#lanes.values()].filter(of).map((lane) => lane.waiting);
+    return {
+      waiting: waiting.filter((each) => each !== null),
+      removes: (kind, namespace, labels) => removals.some((removal) => removal.hits(kind, namespace, labels)),
+    };
+  }
+
   /**
-   * Resolves when everything that waits now is written, or can never be, or when the signal aborts:
-   * `pending` tells. With `of`, only what concerns these objects counts.
+   * Resolves when everything that waits now is written, is refused, or can never be, or when the signal
+   * aborts: `pending` tells. With `of`, only these count.
    */
-  async flush(signal: AbortSignal, of: (lane: ObjectLane) => boolean = () => true): Promise<void> {
+  async flush(signal: AbortSignal, of: (task: ObjectLane | Removal) => boolean = () => true): Promise<void> {
     if (signal.aborted) return;
-    const lanes = [...this.#lanes.values()].filter((lane) => (lane.busy || lane.gates.size > 0) && of(lane));
-    const removals = [...this.#removals].filter((removal) => [...removal.lanes].some(of) || removal.lanes.size === 0);
-    const settled = [...lanes.map((lane) => lane.settled()), ...removals.map((removal) => removal.done())];
+    const settled = [...this.#lanes.values(), ...this.#removals].filter(of).map((task) => task.settled());
     const stop = Promise.withResolvers<void>();
     const abort = () => stop.resolve();
     signal.addEventListener("abort", abort, { once: true });

@@ -15,6 +15,8 @@ export interface WriteJob {
 export interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+  /** Called when the API server refuses what is waited for: it is tried on, but only a person can mend it. */
+  readonly refused?: () => void;
 }
 
 /** An object with its spec, as it is made when it is not there; its status, if any, is patched onto it. */

@@ -10,6 +10,8 @@ export interface WriteTask {
   /** Whether it could begin now. */
   readonly ready: boolean;
   attempt(): Promise<void>;
+  /** Is told that the API server refuses it; the next attempt comes late. */
+  refuse(): void;
   /** Tells those who wait that it will not be. */
   abandon(error: Error): void;
 }
@@ -124,6 +126,7 @@ export class WriteScheduler {
     if (status >= 500) this.#faltered(message);
     else this.#answered();
     if (kind === "overloaded") return this.#pauseFor(failure.after ?? this.#backoff(count, SOON));
+    if (kind === "slow") task.refuse();
     const delay = Math.max(this.#backoff(count, kind === "slow" ? SLOW : SOON), limited(failure.after));
     this.#delayed.set(
       task,

@@ -20,7 +20,9 @@ const HEADER = `# Made by \`npm run generate:manifests\` from charts/fssync; cha
 const ABOUT_CRDS = `# The custom resources of fssync.
 `;
 const ABOUT_CONTROLLER = `# The controller for the ConfigRepos of namespace fssync. Put the name of your image in, then:
-#   kubectl apply -f deploy/kubernetes
+#   kubectl apply --server-side --field-manager=helm -f deploy/kubernetes
+# There is no PodDisruptionBudget: up to Kubernetes 1.20 it is of policy/v1beta1, later of policy/v1. The chart
+# makes the one that fits.
 `;
 
 const files = new Map([
@@ -47,9 +49,9 @@ function crds(): string {
     .join("");
 }
 
-/** What only Helm understands is left out. */
+/** What only Helm understands is left out, and what does not fit every version of Kubernetes. */
 async function controller(): Promise<string> {
-  const args = ["--namespace", "fssync", "--set", "crds.install=false"];
+  const args = ["--namespace", "fssync", "--set", "crds.install=false,podDisruptionBudget.enabled=false"];
   const text = await renderText({ args });
   return text.replace(/^(# Source: .*| +helm\.sh\/chart: .*| +app\.kubernetes\.io\/managed-by: .*)\n/gm, "");
 }

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { V1Deployment } from "@kubernetes/client-node";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { CHART, render } from "../../support/chart.ts";
+import { CHART, find, render } from "../../support/chart.ts";
 
 describe("values that are refused, with the path of the key", () => {
   test.each<[string, unknown, string]>([
@@ -18,6 +19,16 @@ describe("values that are refused, with the path of the key", () => {
     ["a digest that is none", { image: { digest: "latest" } }, "at '/image/digest'"],
     ["a tag with a digest in it", { image: { tag: "1@sha256:0" } }, "at '/image/tag'"],
     ["a repository that is empty", { image: { repository: "" } }, "at '/image/repository'"],
+    ["a repository with a tag in it", { image: { repository: "x/y:1.2" } }, "at '/image/repository'"],
+    ["a repository without a registry, with a tag", { image: { repository: "y:1.2" } }, "at '/image/repository'"],
+    ["a repository with a digest in it", { image: { repository: "x/y@sha256:0" } }, "at '/image/repository'"],
+    ["a label of the chart's own", { podLabels: { "app.kubernetes.io/component": "x" } }, "at '/podLabels'"],
+    [
+      "an annotation of the chart's own",
+      { podAnnotations: { "kubectl.kubernetes.io/default-container": "x" } },
+      "at '/podAnnotations'",
+    ],
+    ["a variable of the chart's own", { extraEnv: [{ name: "HOME", value: "/" }] }, "at '/extraEnv/0/name'"],
     ["a port that is none", { service: { port: 0 } }, "at '/service/port'"],
     ["a quantity that is none", { storage: { sizeLimit: "8 GB" } }, "at '/storage/sizeLimit'"],
     ["a label that is a number", { podLabels: { a: 1 } }, "at '/podLabels/a': got number, want string"],
@@ -39,6 +50,22 @@ describe("values that are refused, with the path of the key", () => {
     await expect(render({ values })).rejects.toThrow(message);
   });
 });
+
+test("every variable that the chart sets is refused in extraEnv", async () => {
+  for (const scope of ["namespace", "cluster"]) {
+    const { spec } = find<V1Deployment>(await render({ values: { rbac: { scope } } }), "Deployment");
+    for (const { name } of spec!.template.spec!.containers[0]!.env!)
+      await expect(render({ values: { extraEnv: [{ name, value: "x" }] } }), name).rejects.toThrow("/extraEnv/0/name");
+  }
+});
+
+test.each(["x", "x/y", "localhost:5000/x", "images.example.com:5000/ops/fs_sync/x-1.y"])(
+  "the repository %s is taken",
+  async (repository) => {
+    const { spec } = find<V1Deployment>(await render({ values: { image: { repository, tag: "1" } } }), "Deployment");
+    expect(spec!.template.spec!.containers[0]!.image).toBe(`${repository}:1`);
+  },
+);
 
 test("one pod may have a claim, or no leader", async () => {
   await expect(render({ values: { replicas: 1, storage: { existingClaim: "c" } } })).resolves.toBeTruthy();

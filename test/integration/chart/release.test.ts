@@ -12,6 +12,8 @@ import { describeKube, startKube, type Kube } from "../../support/kube.ts";
 /** Kinds that no API server knows without the Prometheus operator. */
 const FOREIGN = new Set(["PrometheusRule", "ServiceMonitor"]);
 const CRDS = ["configapps.fssync.dev", "confighosts.fssync.dev", "configrepos.fssync.dev"];
+/** As the documentation says it: so the fields are Helm's own from the start. */
+const AS_HELM = ["apply", "--server-side", "--field-manager=helm"];
 const REPO = {
   git: { url: "https://git.example.com/a.git" },
   inventory: { static: [{ mod: "a", env: "b", app: "c", hosts: ["10.0.0.1"] }] },
@@ -139,6 +141,32 @@ describeKube("the chart on an API server", () => {
     await helm("install", {}, "--take-ownership", "--force-conflicts");
     const { annotations } = (await get("crd", "configrepos.fssync.dev")).metadata!;
     expect(annotations).toMatchObject({ "meta.helm.sh/release-namespace": namespace });
+  });
+
+  test("a release takes over CRDs that kubectl applied as Helm does, and brings changed ones later", async () => {
+    namespace = await kube.createNamespace("taken");
+    await kube.kubectl([...AS_HELM, "-f", join(chart, "files/crds")]);
+    await helm("upgrade", {}, "--install", "--take-ownership");
+    await describeCrd("Of the version after the take-over.");
+    await helm("upgrade");
+    await expect(crdDescription()).resolves.toBe("Of the version after the take-over.");
+    // What brings new CRDs by hand meanwhile stands in no release's way either.
+    await describeCrd("By hand.");
+    await kube.kubectl([...AS_HELM, "-f", join(chart, "files/crds")]);
+    await describeCrd("Of the version after that.");
+    await helm("upgrade");
+    await expect(crdDescription()).resolves.toBe("Of the version after that.");
+  });
+
+  test("after a client-side apply each upgrade that changes a CRD needs --force-conflicts", async () => {
+    namespace = await kube.createNamespace("client");
+    await kube.kubectl(["apply", "-f", join(chart, "files/crds")]);
+    await kube.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd", ...CRDS]);
+    await helm("install", {}, "--take-ownership");
+    await describeCrd("Against kubectl.");
+    await expect(helm("upgrade")).rejects.toThrow('conflict with "kubectl-client-side-apply"');
+    await helm("upgrade", {}, "--force-conflicts");
+    await expect(crdDescription()).resolves.toBe("Against kubectl.");
   });
 
   test("extraRepos are applied with the very release that brings their CRD, and never removed by Helm", async () => {

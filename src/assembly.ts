@@ -166,6 +166,7 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
       dir: join(dir, "ssh"),
       socketDir: join(around.runDir, shortName(around.name)),
       secret: reader(secrets, secretRef),
+      secretName: secretRef?.name,
       hostKeys,
       sudo,
       connectTimeout,
@@ -194,6 +195,7 @@ export function assembleSource(
     owner,
     group,
     secret: reader(around.secrets, secretRef),
+    secretName: secretRef?.name,
     clock: systemClock,
     log: around.log,
   });

@@ -11,7 +11,7 @@ import type { Globals, InKubernetes, LeaderElection } from "./globals.ts";
 export interface Builders {
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
-  /** The program in Kubernetes. Throws DataDirInUse, KubernetesUnavailable. */
+  /** The program in Kubernetes. Throws DataDirInUse, KubeconfigInvalid. */
   cluster(globals: Globals & InKubernetes & LeaderElection, log: Logger): Promise<Cluster>;
   /** Reads the status store beside a running controller. */
   statusReader(globals: Globals & InKubernetes, log: Logger): Promise<StatusReader>;

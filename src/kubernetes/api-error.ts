@@ -100,7 +100,8 @@ export function isTransient(error: ApiError): boolean {
 }
 
 function reasonOf(code: number, status: Status | undefined, request: ApiRequest | undefined): Reason {
-  if (code === 401 || code === 403) return "KubernetesForbidden";
+  if (code === 401) return "KubernetesUnauthorized";
+  if (code === 403) return "KubernetesForbidden";
   if (code === 404 && status === undefined && request?.path.startsWith(`/apis/${GROUP}/`)) return "CrdMissing";
   return code === 408 || code === 429 || code >= 500 ? "KubernetesUnavailable" : "Internal";
 }

@@ -108,7 +108,7 @@ export interface Surroundings {
 
 /**
  * $KUBECONFIG if set, else the pod's ServiceAccount (whose token is read again every minute), else
- * ~/.kube/config. Throws `KubernetesUnavailable` that says what was tried.
+ * ~/.kube/config. Throws `KubeconfigInvalid` that says what was tried.
  */
 export function loadKubeConfig(from: Partial<Surroundings> = {}): SharedKubeConfig {
   const { env = process.env, home = homedir(), serviceAccount = SERVICE_ACCOUNT } = from;
@@ -122,14 +122,15 @@ export function loadKubeConfig(from: Partial<Surroundings> = {}): SharedKubeConf
     loadFiles(config, [own]);
   } else {
     throw new FssyncError(
-      "KubernetesUnavailable",
+      "KubeconfigInvalid",
       `no Kubernetes cluster is known: KUBECONFIG is not set, ${serviceAccount}/token is not there (not in a pod, ` +
         `or automountServiceAccountToken is off) and neither is ${own}; set KUBECONFIG`,
     );
   }
+  trimTokens(config);
   if (config.getCurrentCluster() !== null) return config;
   throw new FssyncError(
-    "KubernetesUnavailable",
+    "KubeconfigInvalid",
     `the kubeconfig has no usable current-context (${config.getCurrentContext() ?? "none"}); set one: kubectl config use-context`,
   );
 }
@@ -146,9 +147,14 @@ function loadFiles(config: SharedKubeConfig, files: readonly string[]): void {
       config.mergeConfig(more, true);
     } catch (error) {
       const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-      throw new FssyncError("KubernetesUnavailable", `the kubeconfig ${file} cannot be used: ${why}`, { cause: error });
+      throw new FssyncError("KubeconfigInvalid", `the kubeconfig ${file} cannot be used: ${why}`, { cause: error });
     }
   }
+}
+
+/** A token that was pasted or read from a file often ends with a newline, which no header may have. */
+function trimTokens({ users }: KubeConfig): void {
+  for (const user of users as { token?: string }[]) if (user.token) user.token = user.token.trim();
 }
 
 /** The namespace of the context; in a pod the ServiceAccount's. */

@@ -96,7 +96,7 @@ export const REASONS = {
   PruneLimitExceeded: held(
     "Failed",
     "The change deletes more than sync.maxDeletePercent of the app's files.",
-    "If it is meant: `fssync sync --allow-prune <app>`; if not, restore the files in Git.",
+    "If it is meant: `fssync sync --allow-prune <app>` (in Kubernetes: in the leader's pod), or raise sync.maxDeletePercent for a while; if not, restore the files in Git. `fssync plan -v <app>` names them.",
   ),
   UnsupportedFile: held(
     "Failed",
@@ -120,7 +120,10 @@ export const REASONS = {
     "A file could not be read from the Git mirror.",
     "fssync mends its mirror by itself; see the git errors before.",
   ),
-  SecretInvalid: local("A Secret or one of its keys is missing.", "Create the file that the message names."),
+  SecretInvalid: local(
+    "A Secret or one of its keys is missing.",
+    "Make the Secret, or the key, that the message names; without Kubernetes it is a file below --secrets-dir.",
+  ),
   Interrupted: local("fssync was told to stop.", "Nothing: it goes on after the restart."),
   Internal: local("A mistake in fssync.", "Report it with the log."),
   // Git.
@@ -166,13 +169,21 @@ export const REASONS = {
     "The Kubernetes API server gave no usable answer.",
     "Check that it runs and can be reached; syncs go on and are recorded when it is back.",
   ),
+  KubeconfigInvalid: local(
+    "No Kubernetes cluster is known, or the kubeconfig cannot be used.",
+    "Set KUBECONFIG to a file that works with kubectl; a pod needs a ServiceAccount with automountServiceAccountToken.",
+  ),
+  KubernetesUnauthorized: local(
+    "The API server does not know who fssync is: its token or certificate is not valid.",
+    "In a pod: look whether the ServiceAccount still exists, then start the pod again; else log in anew, so that kubectl works with the same KUBECONFIG.",
+  ),
   KubernetesForbidden: local(
     "The API server does not let fssync do that.",
     "Add the rule that the message names to the Role of fssync's ServiceAccount; the chart has all of them.",
   ),
   CrdMissing: local(
     "The cluster does not know ConfigRepo, ConfigApp or ConfigHost.",
-    "Install the CRDs: `helm upgrade --install`, or `kubectl apply -f charts/fssync/files/crds`.",
+    "Install the CRDs: `helm upgrade --install`, or `kubectl apply --server-side --field-manager=helm -f charts/fssync/files/crds`.",
   ),
 } as const satisfies Record<string, ReasonInfo>;
 

@@ -8,6 +8,8 @@ export interface CredentialsOptions {
   /** A folder of its own, made with mode 0700. */
   readonly dir: string;
   readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  /** What messages call it. */
+  readonly secretName?: string | undefined;
   /** Milliseconds. */
   readonly timeout: number;
 }
@@ -29,11 +31,17 @@ export class Credentials {
     if (url.protocol === "file") return {};
     await mkdir(dir, { recursive: true, mode: 0o700 });
     await chmod(dir, 0o700);
-    const values = secret && (await secret());
+    const values = secret && this.#secret(await secret());
     return url.protocol === "ssh" ? this.#ssh(values) : this.#askpass(values);
   }
 
-  async #askpass(values: ReadonlyMap<string, string> | undefined): Promise<Record<string, string>> {
+  #secret(values: ReadonlyMap<string, string>): Secret {
+    const { secretName, url } = this.#options;
+    const name = secretName === undefined ? "the Secret" : `Secret ${secretName}`;
+    return { name: `${name} (git.secretRef)`, values, why: WANTED[url.protocol === "ssh" ? "ssh" : "https"] };
+  }
+
+  async #askpass(values: Secret | undefined): Promise<Record<string, string>> {
     const { dir, url } = this.#options;
     if (values !== undefined) {
       await this.#put("username", oneLine(values, "username"));
@@ -46,7 +54,7 @@ export class Credentials {
     return { GIT_ASKPASS: join(dir, "askpass") };
   }
 
-  async #ssh(values: ReadonlyMap<string, string> | undefined): Promise<Record<string, string>> {
+  async #ssh(values: Secret | undefined): Promise<Record<string, string>> {
     const { dir, timeout } = this.#options;
     if (values !== undefined) {
       await this.#put("identity", ended(needed(values, "identity")));
@@ -128,18 +136,30 @@ function quoted(file: string): string {
   return `"${file.replaceAll("%", "%%").replace(/["\\]/g, "\\$&")}"`;
 }
 
-function needed(values: ReadonlyMap<string, string>, key: string): string {
+interface Secret {
+  /** For messages. */
+  readonly name: string;
+  readonly values: ReadonlyMap<string, string>;
+  readonly why: string;
+}
+
+const WANTED = {
+  https: "git.url is https, which takes username and password",
+  ssh: "git.url is ssh, which takes identity and known_hosts",
+} as const;
+
+function needed({ name, values, why }: Secret, key: string): string {
   const value = values.get(key);
-  if (!value) throw new FssyncError("SecretInvalid", `The secret that git.secretRef names has no key \`${key}\``);
+  if (!value) throw new FssyncError("SecretInvalid", `${name} has no key \`${key}\`: ${why}`);
   return value;
 }
 
 /** Editors end a file with a newline; git reads one line of an answer, so a second one is a mistake. */
-function oneLine(values: ReadonlyMap<string, string>, key: string): string {
-  const value = needed(values, key).replace(/\r?\n$/, "");
+function oneLine(secret: Secret, key: string): string {
+  const value = needed(secret, key).replace(/\r?\n$/, "");
   // oxlint-disable-next-line no-control-regex
   if (value === "" || /[\u0000\r\n]/.test(value)) {
-    throw new FssyncError("SecretInvalid", `The key \`${key}\` of the secret that git.secretRef names is not one line`);
+    throw new FssyncError("SecretInvalid", `${secret.name}: the key \`${key}\` is not one line`);
   }
   return value;
 }

@@ -39,6 +39,7 @@ export interface GitMirrorSourceOptions {
   readonly group: string;
   /** `username` and `password`, or `identity` and `known_hosts`; read at every poll. */
   readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  readonly secretName?: string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -62,10 +63,10 @@ export class GitMirrorSource implements GitSource {
     const protocols: Protocol[] = ["https", "ssh"];
     if (options.allowFileUrls) protocols.push("file");
     if (url.protocol === "http") protocols.push("http");
-    const { clock, timeout, log, secret } = options;
+    const { clock, timeout, log, secret, secretName } = options;
     this.#options = options;
     this.#git = new Git({ gitDir: join(dir, "git"), cwd: dir, protocols, timeout, clock });
-    const credentials = new Credentials({ url, dir: join(dir, "credentials"), secret, timeout });
+    const credentials = new Credentials({ url, dir: join(dir, "credentials"), secret, secretName, timeout });
     this.#mirror = new Mirror({ url, branch: checkBranch(options.branch), dir, git: this.#git, credentials, log });
     this.#attributes = new AttributeReader(this.#git, dir);
     this.snapshotRoot = join(dir, "snapshots");

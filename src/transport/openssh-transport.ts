@@ -26,6 +26,7 @@ export interface OpenSshTransportOptions {
   readonly socketDir: string;
   /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys and known hosts. */
   readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  readonly secretName?: string | undefined;
   readonly hostKeys: "strict" | "accept-new";
   /** Run rsync as `sudo -n rsync` on the host. */
   readonly sudo: boolean;
@@ -59,9 +60,9 @@ export class OpenSshTransport implements Transport {
   #changes = 0;
 
   constructor(options: OpenSshTransportOptions) {
-    const { dir, secret, hostKeys, connectTimeout, clock } = options;
+    const { dir, secret, secretName, hostKeys, connectTimeout, clock } = options;
     this.#options = options;
-    this.#files = new SshFiles({ dir, secret, hostKeys, connectTimeout, clock });
+    this.#files = new SshFiles({ dir, secret, secretName, hostKeys, connectTimeout, clock });
     this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
     this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
     // The launcher keeps one as well: it goes on while this process is stopped.

@@ -12,6 +12,8 @@ interface SshFilesOptions {
   readonly dir: string;
   /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys. */
   readonly secret: (() => Promise<ReadonlyMap<string, string>>) | undefined;
+  /** What messages call it. */
+  readonly secretName?: string | undefined;
   readonly hostKeys: SshConfig["hostKeys"];
   readonly connectTimeout: number;
   readonly clock: Clock;
@@ -43,9 +45,10 @@ export class SshFiles {
   }
 
   async #write(): Promise<boolean> {
-    const { secret, hostKeys, connectTimeout, clock } = this.#options;
+    const { secret, secretName, hostKeys, connectTimeout, clock } = this.#options;
+    const called = secretName === undefined ? "the Secret (ssh.secretRef)" : `Secret ${secretName} (ssh.secretRef)`;
     const files = new Map<string, string>();
-    if (secret) for (const [name, text] of keyFiles(await secret(), hostKeys)) files.set(name, text);
+    if (secret) for (const [name, text] of keyFiles(called, await secret(), hostKeys)) files.set(name, text);
     const config = sshConfig({ ownKeys: secret !== undefined, hostKeys, connectTimeout, kex: await knownKex() });
     files.set(CONFIG_FILE, config);
     let changed = false;
@@ -65,12 +68,17 @@ export class SshFiles {
   }
 }
 
-function keyFiles(secret: ReadonlyMap<string, string>, hostKeys: SshConfig["hostKeys"]): [string, string][] {
+function keyFiles(
+  name: string,
+  secret: ReadonlyMap<string, string>,
+  hostKeys: SshConfig["hostKeys"],
+): [string, string][] {
   const identity = secret.get("identity");
   const knownHosts = secret.get("known_hosts");
-  if (!identity?.trim()) throw new FssyncError("SecretInvalid", "the ssh secret has no key `identity`");
+  if (!identity?.trim())
+    throw new FssyncError("SecretInvalid", `${name} has no key \`identity\`: the private key that logs in on hosts`);
   if (!knownHosts?.trim() && hostKeys === "strict") {
-    throw new FssyncError("SecretInvalid", "the ssh secret has no key `known_hosts`, and ssh.hostKeys is strict");
+    throw new FssyncError("SecretInvalid", `${name} has no key \`known_hosts\`, and ssh.hostKeys is strict`);
   }
   return [
     [IDENTITY_FILE, withLineEnds(identity)],

@@ -58,10 +58,11 @@ describe("credentials over http", () => {
       url: remote.url,
       dir: dir.path,
       secret: async () => new Map([["username", "robot"]]),
+      secretName: "git",
     });
     await expect(source.poll(signal)).rejects.toMatchObject({
       reason: "SecretInvalid",
-      message: expect.stringContaining("`password`"),
+      message: expect.stringMatching(/Secret git .* has no key `password`: git.url is https/),
     });
   });
 

@@ -46,7 +46,7 @@ describe("an answer that is no success", () => {
     {
       title: "a token that is not valid",
       answer: status(401, "Unauthorized"),
-      reason: "KubernetesForbidden",
+      reason: "KubernetesUnauthorized",
       said: "401: the API server does not know this ServiceAccount or user; its token is not valid",
     },
     {

@@ -66,9 +66,15 @@ describe("where the cluster is", () => {
     expect(loadKubeConfig({ env, home: dir }).getCurrentCluster()?.server).toBe("https://second");
   });
 
+  test("a token of a kubeconfig may end with a newline", () => {
+    const users = [{ name: "u", user: { token: "t\n" } }];
+    const env = { KUBECONFIG: write("pasted", kubeconfig("https://given", { users })) };
+    expect(loadKubeConfig({ env, home: dir }).getCurrentUser()?.token).toBe("t");
+  });
+
   test("nothing to be found says what was tried", () => {
     const load = (env: Record<string, string>) => () => loadKubeConfig({ env, home: dir, serviceAccount: "/nowhere" });
-    const missing = expect.objectContaining({ reason: "KubernetesUnavailable" }) as unknown;
+    const missing = expect.objectContaining({ reason: "KubeconfigInvalid" }) as unknown;
     expect(load({})).toThrow(missing);
     expect(load({})).toThrow(
       `KUBECONFIG is not set, /nowhere/token is not there (not in a pod, or automountServiceAccountToken is off) and neither is ${dir}/.kube/config`,

@@ -58,7 +58,7 @@ export class KubeClient implements AsyncDisposable {
     this.coordination = this.make(CoordinationV1Api);
   }
 
-  /** The cluster that the surroundings name; throws `KubernetesUnavailable` with what was tried. */
+  /** The cluster that the surroundings name; throws `KubeconfigInvalid` with what was tried. */
   static load(): KubeClient {
     return new KubeClient({ config: loadKubeConfig() });
   }
@@ -162,6 +162,7 @@ function needsSignal({ signal, timeout }: RequestOptions): boolean {
 }
 
 function limitOf({ signal, timeout = REQUEST_TIMEOUT }: RequestOptions): AbortSignal {
-  const late = AbortSignal.timeout(timeout);
+  // It takes whole milliseconds only.
+  const late = AbortSignal.timeout(Math.max(1, Math.ceil(timeout)));
   return signal ? AbortSignal.any([signal, late]) : late;
 }

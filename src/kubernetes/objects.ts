@@ -43,7 +43,7 @@ export function configAppName(repo: string, { mod, env, app }: AppId): string {
 
 /** `<repo>.<address>` for port 22 and a plain address; else cleaned, with a hash. */
 export function configHostName(repo: string, { address, port }: { address: string; port: number }): string {
-  const plain = port === 22 && address.split(".").every((part) => LABEL.test(part));
+  const plain = port === 22 && LABEL.test(repo) && address.split(".").every((part) => LABEL.test(part));
   return nameOf(`${repo}.${address}${port === 22 ? "" : `-${port}`}`, plain, JSON.stringify([repo, address, port]));
 }
 

@@ -16,11 +16,14 @@ export interface EventSink {
 /** Events of one repo, each about the custom resource of what it names. */
 export class RepoEvents implements Events {
   readonly #repo: RepoRef;
+  readonly #uidOf: (name: string) => string | undefined;
   readonly #sink: EventSink;
 
-  constructor({ repo, sink }: { repo: RepoRef; sink: EventSink }) {
-    this.#repo = repo;
-    this.#sink = sink;
+  /** `uidOf` an object below the ConfigRepo, by its name: `kubectl describe` shows no event without it. */
+  constructor(options: { repo: RepoRef; uidOf: (name: string) => string | undefined; sink: EventSink }) {
+    this.#repo = options.repo;
+    this.#uidOf = options.uidOf;
+    this.#sink = options.sink;
   }
 
   record(about: EventSubject, type: "Normal" | "Warning", reason: EventReason, message: string): void {
@@ -31,9 +34,14 @@ export class RepoEvents implements Events {
     const { namespace, name, uid } = this.#repo;
     if (host !== undefined) {
       const { address, port = 22 } = parseHostText(host)!;
-      return { kind: "ConfigHost", namespace, name: configHostName(name, { address, port }) };
+      return this.#below("ConfigHost", configHostName(name, { address, port }));
     }
-    if (app !== undefined) return { kind: "ConfigApp", namespace, name: configAppName(name, appId(app)) };
+    if (app !== undefined) return this.#below("ConfigApp", configAppName(name, appId(app)));
     return { kind: "ConfigRepo", namespace, name, uid };
+  }
+
+  #below(kind: "ConfigApp" | "ConfigHost", name: string): ObjectRef & { uid?: string } {
+    const uid = this.#uidOf(name);
+    return { kind, namespace: this.#repo.namespace, name, ...(uid === undefined ? {} : { uid }) };
   }
 }

@@ -12,10 +12,14 @@ import type { ObjectRef } from "./objects.ts";
 const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 30_000;
 
-/** An object whose annotation `fssync.dev/requestedAt` is another one than the last that was handled. */
+/** An object with the annotation `fssync.dev/requestedAt`. */
 export interface Asked {
   readonly ref: ObjectRef;
+  /** Of the object: one of the same name that is made later is another one. */
+  readonly uid: string;
   readonly token: string;
+  /** The last token that was echoed there. */
+  readonly handled: string | undefined;
   readonly app?: AppKey;
   readonly host?: HostKey;
 }
@@ -32,12 +36,12 @@ export interface ResyncsOptions {
 /**
  * Forced resyncs of one repo. Each token syncs every host below its object again, in full, and is echoed
  * when all of them were attempted. A token that replaces another one does not take its place: both are
- * carried out, and the newer one is the last to be echoed.
+ * carried out, and only the newer one is echoed.
  */
 export class Resyncs {
   readonly #options: ResyncsOptions;
-  /** The newest token of each object that was taken up. */
-  readonly #taken = new Map<string, string>();
+  /** The newest request of each object that was taken up, by its uid. */
+  readonly #taken = new Map<string, Asked>();
   #waiting: Asked[] = [];
   #running: Promise<void> = Promise.resolve();
   readonly #operations = new Set<Promise<void>>();
@@ -46,11 +50,13 @@ export class Resyncs {
     this.#options = options;
   }
 
-  /** Takes up what was not taken up yet. `asked` names every object whose token was not handled. */
+  /** Takes up what was not taken up yet. `asked` names every object that has the annotation. */
   take(asked: readonly Asked[], signal: AbortSignal): void {
-    const fresh = asked.filter(({ ref, token }) => this.#taken.get(idOf(ref)) !== token);
+    // The last token that was taken up counts, not the last that was echoed: the one before it may be set again.
+    const fresh = asked.filter(({ uid, token, handled }) => (this.#taken.get(uid)?.token ?? handled) !== token);
+    this.#forgetOthers(asked);
     if (fresh.length === 0) return;
-    for (const { ref, token } of fresh) this.#taken.set(idOf(ref), token);
+    for (const one of fresh) this.#taken.set(one.uid, one);
     this.#say(fresh);
     const first = this.#waiting.length === 0;
     this.#waiting.push(...fresh);
@@ -88,14 +94,33 @@ export class Resyncs {
 
   async #attempt(asked: Asked, signal: AbortSignal): Promise<void> {
     const { controller, handled } = this.#options;
-    const { app, host, ref, token } = asked;
+    const { app, host, uid } = asked;
+    await this.#known(asked, signal);
     const selection = { ...(app && { apps: new Set([app]) }), ...(host && { hosts: new Set([host]) }) };
     const wish = { full: true, allowPrune: false };
     const { finished } = controller.request(selection, wish, askedOf(asked));
     await orAborted(finished, signal);
     if (signal.aborted) return;
-    // A newer token of the object is echoed by its own attempt, which comes after this one.
-    if (this.#taken.get(idOf(ref)) === token) handled(asked);
+    // A newer request of the object is echoed by its own attempt, which comes after this one.
+    if (this.#taken.get(uid) === asked) handled(asked);
+  }
+
+  /** Nobody knows which hosts an app has that the inventory has not spoken of: they were not attempted. */
+  async #known({ app }: Asked, signal: AbortSignal): Promise<void> {
+    const { controller, clock } = this.#options;
+    if (app === undefined) return;
+    for (
+      let pause = FIRST_PAUSE;
+      !controller.knows(app) && !signal.aborted;
+      pause = Math.min(2 * pause, LONGEST_PAUSE)
+    ) {
+      await sleep(clock, jittered(clock, pause), signal);
+    }
+  }
+
+  #forgetOthers(asked: readonly Asked[]): void {
+    const there = new Set(asked.map(({ uid }) => uid));
+    for (const uid of this.#taken.keys()) if (!there.has(uid)) this.#taken.delete(uid);
   }
 
   #say(fresh: readonly Asked[]): void {
@@ -116,8 +141,4 @@ export class Resyncs {
 function askedOf({ app, host }: Asked): AskedOf {
   if (host !== undefined) return "host";
   return app === undefined ? "repo" : "app";
-}
-
-function idOf({ kind, name }: ObjectRef): string {
-  return `${kind}/${name}`;
 }

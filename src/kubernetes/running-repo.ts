@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
+import type { ResourceKind } from "../config/resources.ts";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
@@ -16,7 +17,7 @@ import { WatchedSecrets } from "./secrets.ts";
 import type { KubernetesStatusStore } from "./store/status-store.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
 import type { Below } from "./watched-objects.ts";
-import { unhandled, type WatchedRepo } from "./watched.ts";
+import type { Watched, WatchedRepo } from "./watched.ts";
 import { appId } from "../model/app.ts";
 
 /** A repo with all its parts, made by the composition root. */
@@ -62,7 +63,9 @@ export class RunningRepo implements AsyncDisposable {
     this.#repo = repo;
     this.config = config;
     store.register(name, repo.ref);
-    const events = new RepoEvents({ repo: repo.ref, sink });
+    const { apps, hosts } = options.below;
+    const uidOf = (object: string) => (apps.get(object) ?? hosts.get(object))?.uid;
+    const events = new RepoEvents({ repo: repo.ref, uidOf, sink });
     const { namespace } = repo.ref;
     const changed = (secret: string) => {
       log.info({ secret }, "a Secret has changed");
@@ -106,16 +109,18 @@ export class RunningRepo implements AsyncDisposable {
     const stopped = { repo: repo.suspend, apps: new Set<AppKey>(), hosts: new Set<string>() };
     const asked: Asked[] = [];
     const { namespace } = repo.ref;
-    if (unhandled(repo)) asked.push({ ref: { kind: "ConfigRepo", ...repo.ref }, token: repo.requestedAt! });
+    const ask = (kind: ResourceKind, one: Watched, below: Pick<Asked, "app" | "host"> = {}) => {
+      const { name, uid, requestedAt: token, handled } = one;
+      if (token) asked.push({ ref: { kind, namespace, name }, uid, token, handled, ...below });
+    };
+    ask("ConfigRepo", repo);
     for (const one of apps.values()) {
       if (one.suspend) stopped.apps.add(one.app);
-      const ref = { kind: "ConfigApp", namespace, name: one.name } as const;
-      if (unhandled(one)) asked.push({ ref, token: one.requestedAt!, app: one.app });
+      ask("ConfigApp", one, { app: one.app });
     }
     for (const one of hosts.values()) {
       if (one.suspend) stopped.hosts.add(one.host);
-      const ref = { kind: "ConfigHost", namespace, name: one.name } as const;
-      if (unhandled(one)) asked.push({ ref, token: one.requestedAt!, host: one.host });
+      ask("ConfigHost", one, { host: one.host });
     }
     this.controller.suspend(stopped);
     this.#resyncs.take(asked, this.#end.signal);
@@ -124,7 +129,7 @@ export class RunningRepo implements AsyncDisposable {
   /** Makes the object of an app again that somebody has deleted, with all that it said. */
   async restoreApp(app: AppKey): Promise<void> {
     await this.#loaded.promise;
-    if (!this.controller.fleet.desired.has(app)) return;
+    if (this.#end.signal.aborted || !this.controller.fleet.desired.has(app)) return;
     await this.controller.storeAgain({ apps: [app] });
     this.#publisher.publishAgain(app);
   }
@@ -132,16 +137,19 @@ export class RunningRepo implements AsyncDisposable {
   /** The same of a host. */
   async restoreHost(host: HostKey): Promise<void> {
     await this.#loaded.promise;
+    if (this.#end.signal.aborted) return;
     if (this.controller.fleet.hosts.has(host)) await this.controller.storeAgain({ hosts: [host] });
   }
 
   /** Ends the syncs under way; what they brought so far is known to the store as unfinished. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
+    this.#loaded.resolve();
+    // First: a poll may wait for a Secret.
+    await this.#secrets[Symbol.asyncDispose]();
     await this.built[Symbol.asyncDispose]();
     await this.#published;
     await this.#resyncs.ended();
-    await this.#secrets[Symbol.asyncDispose]();
   }
 
   #makePublisher(events: Events): Publisher {

@@ -8,7 +8,7 @@ import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
 
 /** How long the first look at a Secret may take before the poll that needs it fails. */
-const PATIENCE = 10_000;
+const PATIENCE = 2000;
 
 type Values = ReadonlyMap<string, string>;
 

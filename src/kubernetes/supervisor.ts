@@ -51,6 +51,8 @@ export class Supervisor implements AsyncDisposable {
   readonly #running = new Map<string, RunningRepo>();
   /** Also those that are being started. By the name in log, metrics and store. */
   readonly #controllers = new Map<string, RepoController>();
+  /** ConfigRepos that are gone and whose objects are being removed. */
+  readonly #forgetting = new Set<string>();
   readonly #queue: RateLimitingQueue<string>;
   readonly #end = new AbortController();
   #ended: Promise<unknown>[] = [];
@@ -83,6 +85,11 @@ export class Supervisor implements AsyncDisposable {
   /** Whether people have stopped work on the app on this host; `repo` is the name in the store. */
   holds(repo: string, app: AppKey, host: HostKey): boolean {
     return this.#controllers.get(repo)?.suspension.holds(app, host) ?? false;
+  }
+
+  /** Whether people have stopped work on the host itself. */
+  isSuspendedHost(repo: string, host: HostKey): boolean {
+    return this.#controllers.get(repo)?.suspension.now.hosts.has(host) ?? false;
   }
 
   /** Tells every transport how long it may work from now on. */
@@ -119,9 +126,12 @@ export class Supervisor implements AsyncDisposable {
 
   async #bringForward(key: string): Promise<void> {
     if (this.#end.signal.aborted) return;
-    const wanted = this.#objects.repos.get(key);
+    const found = this.#objects.repos.get(key);
+    const wanted = found?.deleting ? undefined : found;
     if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key);
-    if (!wanted) return await this.#forget(key);
+    if (!wanted) return this.#forget(key);
+    // It may have been told to end meanwhile.
+    if (this.#end.signal.aborted) return;
     const parsed = this.#parse(wanted);
     const config = "config" in parsed ? parsed.config : undefined;
     if (!config || this.#running.get(key)?.suits(config) === false) await this.#stop(key);
@@ -144,12 +154,12 @@ export class Supervisor implements AsyncDisposable {
     const message = mistakes.map(describeMistake).join("\n");
     log.error({ repo: ref.name, namespace: ref.namespace, reason: "InvalidSpec", message }, "ConfigRepo is not valid");
     const conditions = invalidSpec(status?.conditions, message, { now: clock.now(), generation });
-    writer.write({ kind: "ConfigRepo", ...ref }, { conditions }).catch(() => undefined);
+    writer.write({ kind: "ConfigRepo", ...ref }, { conditions, problems: null }).catch(() => undefined);
   }
 
   async #start(key: string, repo: WatchedRepo, config: ConfigRepo): Promise<void> {
-    const { namespace, controller, remaining, log } = this.#options;
-    const name = namespace === null ? key : repo.ref.name;
+    const { controller, remaining, log } = this.#options;
+    const name = this.#nameOf(key);
     const below = this.#objects.below(key);
     const running = new RunningRepo({ ...this.#options, name, repo, config, below, log: log.child({ repo: name }) });
     this.#controllers.set(name, running.controller);
@@ -166,6 +176,11 @@ export class Supervisor implements AsyncDisposable {
     log.info({ repo: name }, "ConfigRepo taken up");
   }
 
+  /** In log, metrics and store. */
+  #nameOf(key: string): string {
+    return this.#options.namespace === null ? key : key.slice(key.indexOf("/") + 1);
+  }
+
   async #stop(key: string): Promise<void> {
     const running = this.#running.get(key);
     if (!running) return;
@@ -176,16 +191,19 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /** Removes what belongs to a ConfigRepo that is gone. The files on the hosts stay. */
-  async #forget(key: string): Promise<void> {
+  #forget(key: string): void {
     const { apps, hosts } = this.#objects.below(key);
-    if (apps.size + hosts.size === 0) return;
+    if (apps.size + hosts.size === 0 || this.#forgetting.has(key)) return;
+    this.#forgetting.add(key);
     const { writer, log } = this.#options;
     const [namespace = "", name = ""] = key.split("/");
     log.info({ repo: key, apps: apps.size, hosts: hosts.size }, "ConfigRepo is gone: its objects are removed");
     const selector = repoSelector(name);
-    await Promise.all([
+    // It may take as long as the API server refuses it: nobody waits.
+    void Promise.allSettled([
       writer.removeAll("ConfigApp", namespace, selector),
       writer.removeAll("ConfigHost", namespace, selector),
-    ]);
+    ]).then(() => this.#forgetting.delete(key));
+    this.#options.store.unregister(this.#nameOf(key));
   }
 }

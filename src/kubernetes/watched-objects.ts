@@ -4,7 +4,9 @@ import { orAborted } from "../ports/abort.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
-import { GROUP, VERSION, type Resource } from "./objects.ts";
+import { appId } from "../model/app.ts";
+import { parseHostText } from "../model/host.ts";
+import { configAppName, configHostName, GROUP, VERSION, type Resource } from "./objects.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
 import {
   asksOtherwise,
@@ -12,12 +14,11 @@ import {
   watchedApp,
   watchedHost,
   watchedRepo,
+  type Watched,
   type WatchedApp,
   type WatchedHost,
   type WatchedRepo,
 } from "./watched.ts";
-
-type Watched = WatchedRepo | WatchedApp | WatchedHost;
 
 /** What lies below one ConfigRepo; by the names of the objects. It stays the same object while it changes. */
 export interface Below {
@@ -53,13 +54,17 @@ export class WatchedObjects {
       if (isAnother(now, before) || asksOtherwise(now, before)) asked(key);
     });
     this.#apps = this.#informer("ConfigApp", watchedApp, (_, now, before) => {
-      const { repo, name } = (now ?? before)!;
+      const { repo, name, app } = (now ?? before)!;
+      if (name !== configAppName(repoName(repo), appId(app))) return;
       put(this.#belowOf(repo).apps, name, now);
       if (asksOtherwise(now, before)) asked(repo);
       if (!now) appGone(before!);
     });
     this.#hosts = this.#informer("ConfigHost", watchedHost, (_, now, before) => {
-      const { repo, name } = (now ?? before)!;
+      const { repo, name, host } = (now ?? before)!;
+      const { address = "", port } = parseHostText(host) ?? {};
+      // People can make objects too: only the one that the controller would make speaks for the host.
+      if (name !== configHostName(repoName(repo), { address, port: port ?? 22 })) return;
       put(this.#belowOf(repo).hosts, name, now);
       if (asksOtherwise(now, before)) asked(repo);
       if (!now) hostGone(before!);
@@ -128,6 +133,11 @@ export class WatchedObjects {
       writer.write(ref, {}).catch(() => undefined);
     }
   }
+}
+
+/** Of `namespace/name`. */
+function repoName(key: string): string {
+  return key.slice(key.indexOf("/") + 1);
 }
 
 function put<Value>(into: Map<string, Value>, name: string, value: Value | undefined): void {

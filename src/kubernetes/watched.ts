@@ -16,7 +16,11 @@ interface Asked {
   readonly requestedAt: string | undefined;
   readonly handled: string | undefined;
   readonly suspend: boolean;
+  /** It is on its way out: a finalizer of somebody holds it. */
+  readonly deleting: boolean;
 }
+
+export type Watched = Asked;
 
 export interface WatchedRepo extends Asked {
   readonly ref: RepoRef;
@@ -65,11 +69,7 @@ export function asksOtherwise(now: Asked | undefined, before: Asked | undefined)
 
 /** Whether it is another specification, or another object of the same name. */
 export function isAnother(now: Asked | undefined, before: Asked | undefined): boolean {
-  return now?.uid !== before?.uid || now?.generation !== before?.generation;
-}
-
-export function unhandled({ requestedAt, handled }: Asked): boolean {
-  return requestedAt !== undefined && requestedAt !== "" && requestedAt !== handled;
+  return now?.uid !== before?.uid || now?.generation !== before?.generation || now?.deleting !== before?.deleting;
 }
 
 function askedOf({ metadata = {}, spec, status }: Resource): Asked {
@@ -80,6 +80,7 @@ function askedOf({ metadata = {}, spec, status }: Resource): Asked {
     resourceVersion: metadata.resourceVersion,
     requestedAt: metadata.annotations?.[REQUESTED_AT],
     handled: (fields(status) as { lastHandledReconcileAt?: string }).lastHandledReconcileAt,
+    deleting: metadata.deletionTimestamp !== undefined,
     suspend: (fields(spec) as { suspend?: boolean }).suspend === true,
   };
 }

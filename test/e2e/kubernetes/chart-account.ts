@@ -8,12 +8,14 @@ export interface Chart {
   readonly values?: unknown;
   /** `resource` or `resource/status` whose rule is left out. */
   readonly without?: string;
+  /** A verb that is left out of all rules. */
+  readonly withoutVerb?: string;
 }
 
 /** Gives the world's namespace the rights that the chart installs, and nothing else; all but one rule when asked so. */
-export async function grant(world: KubeWorld, { values, without }: Chart = {}): Promise<void> {
+export async function grant(world: KubeWorld, { values, ...less }: Chart = {}): Promise<void> {
   const objects = await render({ values: values ?? {}, args: ["--namespace", world.namespace] });
-  const items = objects.filter(({ kind }) => KINDS.has(kind ?? "")).map((object) => lessen(object, without));
+  const items = objects.filter(({ kind }) => KINDS.has(kind ?? "")).map((object) => lessen(object, less));
   await world.kubectl("apply", "-f", await world.write("rights.json", { apiVersion: "v1", kind: "List", items }));
 }
 
@@ -23,12 +25,13 @@ export async function asChart(world: KubeWorld, chart: Chart = {}): Promise<{ ku
   return { kubeconfig: await world.kube.token("fssync", world.namespace) };
 }
 
-function lessen(object: KubernetesObject, without: string | undefined): KubernetesObject {
-  if (without === undefined || !("rules" in object)) return object;
-  const rules = object.rules as { resources: string[] }[];
-  const left = rules.map(({ resources, ...rule }) => ({
+function lessen(object: KubernetesObject, { without, withoutVerb }: Chart): KubernetesObject {
+  if (!("rules" in object)) return object;
+  const rules = (object.rules as { resources: string[]; verbs: string[] }[]).map((rule) => ({
     ...rule,
-    resources: resources.filter((one) => one !== without),
+    resources: rule.resources.filter((one) => one !== without),
+    verbs: rule.verbs.filter((one) => one !== withoutVerb),
   }));
-  return { ...object, rules: left.filter(({ resources }) => resources.length > 0) } as KubernetesObject;
+  const left = rules.filter(({ resources, verbs }) => resources.length * verbs.length > 0);
+  return { ...object, rules: left } as KubernetesObject;
 }

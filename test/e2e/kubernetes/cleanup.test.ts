@@ -126,6 +126,22 @@ describeKube("objects that somebody deletes", () => {
     expect(controller.logged("SyncSucceeded")).toHaveLength(2);
   });
 
+  test("a ConfigRepo that somebody's finalizer holds is gone all the same: its work stops, its objects go", async () => {
+    const finalizers = (value: string) => world.kubectl("patch", "configrepo", "files", "--type=merge", "-p", value);
+    await finalizers('{"metadata":{"finalizers":["example.com/hold"]}}');
+    await world.kubectl("delete", "configrepo", "files", "--wait=false");
+    await none(20_000);
+    await world.world.repo.commit({ [`${WEB}/${FILE}`]: "too late\n" });
+    await until(async () => (await series()).length === 0, 10_000, "the repo's series to go");
+    expect(allHave(hosts, FILE, text)).toBe(true);
+    await finalizers('{"metadata":{"finalizers":null}}');
+    text = "back\n";
+    await world.world.repo.commit({ [`${WEB}/${FILE}`]: text });
+    await world.apply();
+    await world.settled();
+    expect(allHave(hosts, FILE, text)).toBe(true);
+  }, 60_000);
+
   test(`${MANY} hosts of a ConfigRepo that is deleted are gone within seconds`, async () => {
     const document = { ...(await world.repo()), metadata: { name: "many" }, status: undefined } as { spec?: object };
     await world.kubectl(

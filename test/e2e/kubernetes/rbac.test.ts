@@ -74,6 +74,20 @@ describeOwnKube("what the controller may not do, it says, and goes on when it ma
     await until(() => textOn(host, FILE) === "2\n", 35_000, "the commit on the host");
   }, 90_000);
 
+  test("objects that may not be deleted do not hold up the end", async () => {
+    const rights = await asChart(world);
+    controller = await world.start("e", rights);
+    await world.settled(1);
+    await grant(world, { withoutVerb: "deletecollection" });
+    await world.kubectl("delete", "configrepo", "files");
+    await says("may not deletecollection configapps", `namespace ${world.namespace}`);
+    const told = performance.now();
+    expect((await controller.stop()).code).toBe(0);
+    expect(performance.now() - told).toBeLessThan(8000);
+    await grant(world);
+    await world.apply();
+  }, 60_000);
+
   test("without the rule for status the files go on, the log says what is lacking, and the records come later", async () => {
     const rights = await asChart(world);
     controller = await world.start("d", rights);

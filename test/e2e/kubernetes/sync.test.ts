@@ -198,6 +198,9 @@ describeKube("from kubectl apply to the files on the hosts", () => {
     expect(succeeded.filter(({ name }) => name === world.appName(DB))).toHaveLength(1);
     expect(succeeded.every(({ kind, count }) => kind === "ConfigApp" && count === 1)).toBe(true);
     expect(await world.kubectl("get", "events")).toMatch(/SyncFailed\s+confighost\/files\.127/);
+    // `kubectl describe` looks for the uid.
+    expect(await world.kubectl("describe", "confighost", failed.name)).toMatch(/Warning\s+SyncFailed/);
+    expect(await world.kubectl("describe", "configapp", world.appName(WEB))).toMatch(/Normal\s+SyncSucceeded/);
   });
 
   test("SIGTERM ends it in order", async () => {

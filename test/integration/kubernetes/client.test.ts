@@ -66,6 +66,12 @@ describeOwnKube("the client of the API server", () => {
     expect(missing).toMatchObject({ status: 404, reason: "CrdMissing" });
   });
 
+  test("a time limit need not be whole milliseconds", async () => {
+    await expect(client.json("/api/v1/namespaces", { timeout: 1919.775 })).resolves.toMatchObject({
+      kind: "NamespaceList",
+    });
+  });
+
   test("an API server that hangs is left after the time limit, one that is away at once", async () => {
     const late = expect.stringMatching(/^GET \/api\/v1\/.*: no answer within the time limit$/) as string;
     kube.pauseApiServer();

@@ -9,9 +9,10 @@ import { Rig } from "../reconcile/rig.ts";
 const WEB: AppKey = "nginx/prod/web";
 const [h0, h1] = [makeHost("h0"), makeHost("h1")];
 
-function asked(token: string, below: Pick<Asked, "app" | "host"> = {}): Asked {
-  const kind = below.host ? "ConfigHost" : below.app ? "ConfigApp" : "ConfigRepo";
-  return { ref: { kind, namespace: "ns", name: below.host ?? below.app ?? "repo" }, token, ...below };
+function asked(token: string, more: Partial<Pick<Asked, "app" | "host" | "handled" | "uid">> = {}): Asked {
+  const kind = more.host ? "ConfigHost" : more.app ? "ConfigApp" : "ConfigRepo";
+  const name = more.host ?? more.app ?? "repo";
+  return { ref: { kind, namespace: "ns", name }, uid: name, token, handled: undefined, ...more };
 }
 
 async function setUp({ known = true } = {}) {
@@ -81,6 +82,41 @@ test("two tokens in quick succession are both carried out, and the newer one is 
   await quiet();
   expect(rig.transport.applies.map(({ host }) => host)).toEqual([h0.key, h0.key]);
   expect(echoed).toEqual(["ConfigHost 2"]);
+});
+
+test("the token that was handled before is carried out again when it follows another one", async () => {
+  const { rig, take, echoed } = await setUp();
+  rig.transport.hold(h0.key);
+  take(asked("B", { host: h0.key, handled: "A" }));
+  await quiet();
+  take(asked("A", { host: h0.key, handled: "A" }));
+  await quiet();
+  rig.transport.release(h0.key);
+  await quiet();
+  expect([rig.transport.applies.length, echoed]).toEqual([2, ["ConfigHost A"]]);
+});
+
+test("a request that came before an equal one does not echo it early", async () => {
+  const { rig, take, echoed } = await setUp();
+  rig.transport.hold(h0.key);
+  for (const token of ["A", "B", "A"]) {
+    take(asked(token, { host: h0.key }));
+    await quiet();
+  }
+  expect(echoed).toEqual([]);
+  rig.transport.release(h0.key);
+  await quiet();
+  expect(echoed).toEqual(["ConfigHost A"]);
+});
+
+test("what was handled is not carried out; an object made anew is another one", async () => {
+  const { rig, take, echoed } = await setUp();
+  take(asked("1", { host: h0.key, uid: "old", handled: "1" }));
+  await quiet();
+  expect(rig.transport.applies).toHaveLength(0);
+  take(asked("1", { host: h0.key, uid: "new" }));
+  await quiet();
+  expect([rig.transport.applies.length, echoed]).toEqual([1, ["ConfigHost 1"]]);
 });
 
 test("many objects share one look at Git and inventory", async () => {

@@ -267,13 +267,15 @@ export class Fleet {
     if (before?.records.has(app) && before.host.user === host.user && before.host.root === host.root) return "same";
     this.#membersOf(app).add(host.key);
     const records = new Map(before?.records);
+    // Not every store keeps the login; to one that does it must be told when it is another one now.
+    const login = (before?.host ?? this.#storedHosts.get(host.key))?.user ?? host.user;
     const stored = this.#takeStored(host.key, app, host.root);
     const record = records.get(app) ?? stored ?? NEVER_SYNCED;
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
     this.#moved(app);
     if (before && before.host.root !== host.root) this.#forgetAll(records);
     this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
-    return stored && !before?.records.has(app) ? "restored" : "changed";
+    return stored && login === host.user && !before?.records.has(app) ? "restored" : "changed";
   }
 
   /** Under another root there is nothing of ours yet. */

@@ -279,6 +279,21 @@ describe("after a restart", () => {
     expect([...toStore.keys()]).toEqual([h2.key]);
   });
 
+  test("a host whose login changed meanwhile keeps its records, and a store that keeps logins learns it", () => {
+    const had = { [WEB]: makeRecord(app), [API]: makeRecord(other) };
+    const { fleet, commit, recordOf } = setUp({
+      hosts: [
+        { ...stored(h1, had), user: "before" },
+        { ...stored(h2, had), user: "root" },
+      ],
+    });
+    commit(app, other);
+    const { toStore } = fleet.setHosts(answer({ [WEB]: [h1, h2], [API]: [h1, h2] }));
+    expect([...toStore.keys()]).toEqual([h1.key]);
+    expect(toStore.get(h1.key)).toEqual({ ...stored(h1, had), user: "root" });
+    expect(recordOf(h1, API)).toEqual(makeRecord(other));
+  });
+
   test("a host whose root changed meanwhile has nothing of ours, and the store learns it", () => {
     const { fleet, commit, recordOf } = setUp({
       hosts: [stored(h1, { [WEB]: makeRecord(app), [API]: makeRecord(other) })],

@@ -1,4 +1,3 @@
-import { asFssyncError } from "../model/errors.ts";
 import { revisionCommit, type Revision } from "../model/revision.ts";
 import type { Base } from "../plan/change.ts";
 import type { Lagging } from "../plan/host-plan.ts";
@@ -14,8 +13,7 @@ const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
 /**
  * How one app on one host lags: the files that it has, read from Git at the revisions that the record names.
- * A revision that names no commit is as good as lost. So is one that cannot be read, when a full sync is
- * asked for: all is sent whatever it holds. Not of an app that Git no longer holds: it is all there is to do.
+ * A revision that names no commit is as good as lost.
  */
 export async function lagOf(
   source: GitSource,
@@ -23,12 +21,9 @@ export async function lagOf(
   desired: FleetApp,
   wish: AppWish | undefined,
 ): Promise<Lagging> {
-  const sendsAll = wish?.full === true && !desired.retired;
   const at = async (revision: Revision): Promise<Base | null> => {
     const commit = revisionCommit(revision);
-    if (!COMMIT.test(commit)) return null;
-    const base = source.appAt(desired.key, commit);
-    return await (sendsAll ? base.catch(nullIfUnavailable) : base);
+    return COMMIT.test(commit) ? await source.appAt(desired.key, commit) : null;
   };
   const { digest, revision, unfinished, suspected = [] } = host.records.get(desired.key)!;
   const recorded = digest && revision ? { digest, revision } : null;
@@ -40,9 +35,4 @@ export async function lagOf(
   const full = wish?.full === true || unfinished.length + suspected.length >= MAX_UNFINISHED;
   const allowPrune = wish?.allowPrune === desired.digest;
   return { desired, recorded, base, unfinished: begun, suspected: maybe, full, allowPrune };
-}
-
-function nullIfUnavailable(thrown: unknown): null {
-  if (asFssyncError(thrown).reason === "SourceUnavailable") return null;
-  throw thrown;
 }

@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
 import type { AppRecord } from "../../../src/model/record.ts";
-import type { FleetApp } from "../../../src/reconcile/fleet.ts";
 import { lagOf } from "../../../src/reconcile/lag.ts";
 import type { AppWish } from "../../../src/reconcile/requests.ts";
 import { FakeGitSource } from "../../support/fakes.ts";
@@ -27,12 +26,12 @@ function setUp() {
   const source = new DamagedSource();
   const revision = source.push({ [WEB]: { a: "1" } });
   const had = makeApp(WEB, { a: "1" }, { revision });
-  const lag = (overrides: Partial<AppRecord>, wish: AppWish, desired: Partial<FleetApp> = {}) => {
+  const lag = (overrides: Partial<AppRecord>, wish: AppWish) => {
     const records = new Map([[WEB, makeRecord(had, overrides)]]);
-    const app = { ...makeApp(WEB, { a: "2" }), seenAt: 1, ...desired };
+    const app = { ...makeApp(WEB, { a: "2" }), seenAt: 1 };
     return lagOf(source, { key: host.key, host, apps: [WEB], records }, app, wish);
   };
-  return { source, had, revision, lag };
+  return { source, had, lag };
 }
 
 describe("a recorded revision that names no commit", () => {
@@ -53,25 +52,9 @@ describe("a recorded revision that names no commit", () => {
 });
 
 describe("a base that cannot be read", () => {
-  test("does not stop a full sync, and counts again when it can be read", async () => {
-    const { lag, had, revision, source } = setUp();
-    source.failure = new FssyncError("SourceUnavailable", "the mirror is damaged");
-    const overrides = { unfinished: [revision] };
-    expect(await lag(overrides, FULL)).toMatchObject({ base: null, unfinished: [null], full: true });
-    source.failure = null;
-    expect(await lag(overrides, FULL)).toMatchObject({ base: { digest: had.digest }, full: true });
-  });
-
-  test("stops any other sync: what is deleted depends on it", async () => {
+  test.each([LAGGING, FULL])("stops the sync, full or not: what is deleted depends on it", async (wish) => {
     const { lag, source } = setUp();
     source.failure = new FssyncError("SourceUnavailable", "the mirror is damaged");
-    await expect(lag({}, LAGGING)).rejects.toMatchObject({ reason: "SourceUnavailable" });
-    await expect(lag({}, FULL, { retired: true })).rejects.toMatchObject({ reason: "SourceUnavailable" });
-  });
-
-  test("stops a full sync too when the controller is what is in need", async () => {
-    const { lag, source } = setUp();
-    source.failure = new FssyncError("ControllerNoSpace", "the disk is full");
-    await expect(lag({}, FULL)).rejects.toMatchObject({ reason: "ControllerNoSpace" });
+    await expect(lag({}, wish)).rejects.toMatchObject({ reason: "SourceUnavailable" });
   });
 });

@@ -24,6 +24,10 @@ export interface Builders {
 export interface StatusReader extends Pick<StatusStore, "load" | "repos">, AsyncDisposable {
   /** Whether people have stopped work there; absent where only the configuration knows. */
   suspended?(repo: string, app: AppKey, host: HostKey): boolean;
+  /** The same for a repo as a whole. */
+  repoSuspended?(repo: string): boolean;
+  /** Where ConfigRepos are looked for, for people. */
+  readonly where?: string;
 }
 
 /** One time as leader. */

@@ -49,6 +49,26 @@ export interface InKubernetes {
   readonly allNamespaces: boolean;
 }
 
+/**
+ * What the options of `withKubernetes` mean together. Of what was written on the command line nothing may be
+ * without effect; what the environment says, as in the chart's pods, is for whom it fits.
+ */
+export function inKubernetes(command: Command): InKubernetes {
+  const { kubernetes, namespace, allNamespaces } = command.opts<InKubernetes>();
+  const written = (name: keyof InKubernetes) => command.getOptionValueSource(name) === "cli";
+  for (const [name, flag] of [
+    ["namespace", "--namespace"],
+    ["allNamespaces", "--all-namespaces"],
+  ] as const)
+    if (written(name) && !kubernetes) command.error(`error: ${flag} is of use with --kubernetes only`);
+  // Who leads is written in one namespace also where all are followed.
+  const leads = command.getOptionValueSource("leaderElect") !== undefined;
+  if (written("namespace") && written("allNamespaces") && !leads)
+    command.error("error: --namespace and --all-namespaces contradict each other");
+  const all = allNamespaces && (leads || !written("namespace"));
+  return { kubernetes, allNamespaces: all, ...(namespace === undefined ? {} : { namespace }) };
+}
+
 export interface LeaderElection {
   /** False when this is the only process that ever works on these hosts. */
   readonly leaderElect: boolean;
@@ -58,14 +78,20 @@ export function withKubernetes(command: Command): Command {
   return command
     .addOption(switchable("--kubernetes", "ConfigRepos and status are custom resources, not files", "KUBERNETES"))
     .addOption(
-      env("--namespace <name>", "with --kubernetes: this namespace, not the kubeconfig's or pod's", "NAMESPACE"),
+      env(
+        "--namespace <name>",
+        "with --kubernetes: this namespace, not the kubeconfig's or pod's; run --all-namespaces: the Lease's",
+        "NAMESPACE",
+      ),
     )
     .addOption(switchable("--all-namespaces", "with --kubernetes: every namespace", "ALL_NAMESPACES"));
 }
 
 /** For what a controller does that runs: in Kubernetes there is no file that says what to do without one. */
 export function withLeader(command: Command): Command {
-  return command.addOption(switchable("--kubernetes", "ask the leader whose data dir this is", "KUBERNETES"));
+  return command.addOption(
+    switchable("--kubernetes", "ask the leader whose data dir this is; read no file", "KUBERNETES"),
+  );
 }
 
 export function withLeaderElection(command: Command): Command {

@@ -13,8 +13,9 @@ export function planText({ repos }: PlanReport, options: { terminal: boolean; ve
   return repos.map((repo) => repoText(repo, options.verbose, paint)).join("\n");
 }
 
-function repoText({ name, revision, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
-  const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}`;
+function repoText({ name, revision, suspended, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
+  const stopped = suspended ? `  ${paint("gray", "suspended: not done before spec.suspend is false")}` : "";
+  const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}${stopped}`;
   if (hosts.length === 0) return `${title}\n  Nothing to do: every host has what Git has.\n`;
   const groups = Map.groupBy(hosts, ({ apps }) => JSON.stringify(apps));
   const texts = [...groups.values()].map((group) => groupText(group, verbose, paint));

@@ -2,7 +2,7 @@ import { Argument, Command, CommanderError } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
 import type { LogLevel } from "../log/levels.ts";
-import { withGlobals, withKubernetes, withLeader, withLeaderElection, type Globals } from "./globals.ts";
+import { inKubernetes, withGlobals, withKubernetes, withLeader, withLeaderElection, type Globals } from "./globals.ts";
 import type { Builders } from "./builders.ts";
 
 /** What a command works with. */
@@ -32,10 +32,12 @@ export async function runProgram(argv: readonly string[], version: string, build
     withGlobals(command).exitOverride();
     command.action(async (...args: unknown[]) => {
       const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
+      const known = command.options.some(({ long }) => long === "--namespace");
+      const options = { ...command.opts(), ...(known && inKubernetes(command)) };
       const level = command.name() === "run" ? "info" : "warn";
       exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, async (context) => {
         const action = await load();
-        return await action(context, names, command.opts<never>());
+        return await action(context, names, options as never);
       });
     });
     program.addCommand(command);
@@ -73,9 +75,9 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/status.ts")).statusCommand,
   );
   add(
-    new Command("resync")
-      .description("asks the running controller for a forced resync of an app or a host")
-      .addArgument(new Argument("<name>", "an app as mod/env/app, or a host")),
+    withLeader(
+      new Command("resync").description("asks the running controller for a forced resync of an app or a host"),
+    ).addArgument(new Argument("<name>", "an app as mod/env/app, or a host")),
     async () => (await import("./commands/resync.ts")).resyncCommand,
   );
   add(

@@ -28,7 +28,8 @@ export function statusTable({ repos }: StatusReport, options: TableOptions): str
 
 function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string {
   const revision = repo.revision ? shortRevision(repo.revision) : "no revision yet";
-  const title = `${paint("bold", repo.name)}  ${revision}  ${summary(repo.hosts, paint)}\n`;
+  const suspended = repo.suspended ? `${paint(stateStyle("Suspended"), "suspended")}  ` : "";
+  const title = `${paint("bold", repo.name)}  ${revision}  ${suspended}${summary(repo.hosts, paint)}\n`;
   const problems = (repo.problems ?? []).map((problem) => paint("yellow", `  ! ${problemText(problem)}\n`)).join("");
   const hosts = options.wide ? repo.hosts : repo.hosts.filter(({ state }) => state !== "Synced");
   const worstFirst = [...hosts].sort((a, b) => severity(a.state) - severity(b.state) || byAddress(a, b));
@@ -38,6 +39,11 @@ function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string
   return [title + problems, appsTable(repo, paint), shown.length > 0 ? hostsTable(shown, options, paint) : "", more]
     .filter((part) => part !== "")
     .join("\n");
+}
+
+/** Why nothing happens there. */
+export function suspendedText(repos: readonly string[]): string {
+  return repos.map((name) => `ConfigRepo ${name} is suspended (spec.suspend): nothing is synced there.\n`).join("");
 }
 
 /** `200 hosts: 2 Failed, 1 Unreachable, 197 Synced`. */

@@ -12,6 +12,8 @@ export interface PlanReport {
 export interface RepoPlanReport {
   readonly name: string;
   readonly revision: Revision | null;
+  /** Only while people have stopped all work on it: nothing of this is done before they let it go on. */
+  readonly suspended?: true;
   readonly hosts: readonly HostPlanReport[];
 }
 

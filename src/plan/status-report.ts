@@ -15,6 +15,8 @@ export interface StatusReport {
 export interface RepoReport {
   readonly name: string;
   readonly revision: Revision | null;
+  /** Only while people have stopped all work on it. */
+  readonly suspended?: true;
   /** Only while something is wrong with Git or the inventory. */
   readonly problems?: readonly ProblemReport[];
   readonly apps: readonly AppReport[];
@@ -62,6 +64,8 @@ export interface AppOnHostReport {
 
 export interface ReportOptions {
   readonly suspended?: (app: AppKey, host: HostKey) => boolean;
+  /** Whether the repo itself is. */
+  readonly repoSuspended?: boolean;
   /** Only these; all when absent. */
   readonly apps?: ReadonlySet<AppKey> | undefined;
   readonly hosts?: ReadonlySet<HostKey> | undefined;
@@ -104,7 +108,14 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
     .map((desired) => reportApp(desired, states.get(desired.key) ?? []));
   const { revision } = status.repo;
   const problems = status.repo.problems.map(reportProblem);
-  return { name, revision, ...(problems.length > 0 ? { problems } : {}), apps, hosts };
+  return {
+    name,
+    revision,
+    ...(options.repoSuspended ? { suspended: true } : {}),
+    ...(problems.length > 0 ? { problems } : {}),
+    apps,
+    hosts,
+  };
 }
 
 function reportApp({ key, revision, digest, refused }: DesiredRecord, states: readonly State[]): AppReport {

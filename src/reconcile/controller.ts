@@ -5,14 +5,14 @@ import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } fr
 import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
-import type { Wish } from "./requests.ts";
+import type { Selection, Wish } from "./requests.ts";
 import { select, type Named } from "./selection.ts";
 
 export interface SyncRequest extends Named, Wish {}
 
-/** Progress of a sync: first how many hosts, then each host as it is done. */
+/** Progress of a sync: first how many hosts and which repos are left alone, then each host as it is done. */
 export type SyncProgress =
-  | { readonly kind: "start"; readonly hosts: number }
+  | { readonly kind: "start"; readonly hosts: number; readonly suspended: readonly string[] }
   | { readonly kind: "host"; readonly host: HostKey; readonly left: number };
 
 export interface SyncResult {
@@ -66,14 +66,17 @@ export class Controller implements Desk, AsyncDisposable {
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
     await this.#refresh(signal);
-    const operations = select([...this.#repos], request).map(({ repo, selection }) => ({
+    const selected = select([...this.#repos], request);
+    const operations = selected.map(({ repo, selection }) => ({
       repo,
       selection,
       operation: repo.request(selection, request),
     }));
     const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
     let left = attempted;
-    progress({ kind: "start", hosts: left });
+    const asked = selected.filter(({ repo, selection }) => concerns(repo, selection));
+    const suspended = asked.filter(({ repo }) => repo.suspension.now.repo).map(({ repo }) => repo.repo);
+    progress({ kind: "start", hosts: left, suspended });
     for (const { operation } of operations) {
       operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
     }
@@ -89,6 +92,7 @@ export class Controller implements Desk, AsyncDisposable {
     const repos = select([...this.#repos], named).map(async ({ repo, selection }) => ({
       name: repo.repo,
       revision: repo.fleet.revision,
+      ...(repo.suspension.now.repo ? { suspended: true as const } : {}),
       hosts: (await repo.plan(selection)).map(({ host, plan }) => reportHostPlan(host.host, plan)),
     }));
     return { repos: await Promise.all(repos) };
@@ -125,5 +129,12 @@ export class Controller implements Desk, AsyncDisposable {
 }
 
 function report({ repo, status, suspension }: RepoController, options: ReportOptions): RepoReport {
-  return reportRepo(repo, status, { ...options, suspended: (app, host) => suspension.holds(app, host) });
+  const suspended: ReportOptions["suspended"] = (app, host) => suspension.holds(app, host);
+  return reportRepo(repo, status, { ...options, suspended, repoSuspended: suspension.now.repo });
+}
+
+/** Whether anything of the repo was named. */
+function concerns({ fleet }: RepoController, { apps, hosts }: Selection): boolean {
+  const app = apps === undefined || [...apps].some((key) => fleet.desired.has(key));
+  return app && (hosts === undefined || hosts.size > 0);
 }

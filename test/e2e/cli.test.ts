@@ -376,11 +376,22 @@ describe("the command line", () => {
     await world.configure({ suspend: true });
     const controller = await world.start();
     expect(await controller.metric(`fssync_suspended{repo="files",kind="ConfigRepo",name="files"}`)).toBe(1);
-    expect((await world.run("sync")).code).toBe(0);
+    const said = "ConfigRepo files is suspended (spec.suspend): nothing is synced there.\n";
+    expect(await world.run("sync")).toMatchObject({ code: 0, stdout: said });
+    expect(await world.run("sync", "--full", WEB)).toMatchObject({ code: 0, stdout: said });
+    expect(await world.run("resync", WEB)).toMatchObject({ code: 0, stdout: said });
+    for (const command of ["sync", "plan", "status"]) {
+      const { stdout } = await world.run(command, "-o", "json");
+      expect(JSON.parse(stdout), command).toMatchObject({ repos: [{ name: "files", suspended: true }] });
+    }
+    expect((await world.run("status")).stdout).toMatch(/^files {2}\S+ {2}suspended {2}\d+ hosts/);
+    expect((await world.run("plan")).stdout).toMatch(/^files {2}\S+ {2}suspended: /);
     expect(touchedBetween(before, touchesOn(first))).toEqual([]);
     await controller.stop();
     await world.configure({});
     expect((await world.run("sync")).code).toBe(0);
     expect(textOn(first, "etc/a.conf")).toBe("a9\n");
+    expect((await world.run("sync")).stdout).toBe("Nothing lags: every host has what Git has.\n");
+    expect((await world.run("status", "-o", "json")).stdout).not.toContain("suspended");
   });
 });

@@ -18,6 +18,7 @@ export async function statusCommand(context: Context, apps: string[], options: I
       reportRepo(name, await store.load(name), {
         apps: wanted,
         suspended: (app, host) => store.suspended?.(name, app, host) ?? configured.has(name),
+        repoSuspended: store.repoSuspended?.(name) ?? configured.has(name),
       }),
     ),
   );
@@ -27,7 +28,7 @@ export async function statusCommand(context: Context, apps: string[], options: I
     if (!known) throw new FssyncError("UnknownName", `no app ${app} in the status store (expected mod/env/app)`);
   }
   print(stdout, context.output, report, (wide) => {
-    if (repos.length === 0 && options.kubernetes) return "There is no ConfigRepo yet.\n";
+    if (repos.length === 0 && store.where) return `There is no ConfigRepo in ${store.where}.\n`;
     if (repos.length === 0)
       return `Nothing in ${context.dataDir} yet: start \`fssync run\` or \`fssync sync\` first.\n`;
     return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });

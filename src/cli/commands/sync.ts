@@ -5,7 +5,7 @@ import { print } from "../print.ts";
 import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { showProgress } from "../progress.ts";
-import { problemText, statusTable } from "../status-table.ts";
+import { problemText, statusTable, suspendedText } from "../status-table.ts";
 
 interface Options extends Pick<InKubernetes, "kubernetes"> {
   readonly host?: string[];
@@ -32,8 +32,14 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
 function syncedTable({ attempted, report, problems }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
   const nothing = report.repos.every(({ hosts }) => hosts.length === 0);
   if (nothing && attempted > 0) return `${attempted} hosts: what Git no longer holds was removed.\n`;
-  if (nothing && problems.length === 0) return "Nothing lags: every host has what Git has.\n";
+  if (nothing && problems.length === 0) return nothingText(report);
   return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+}
+
+function nothingText({ repos }: StatusReport): string {
+  const suspended = repos.filter((repo) => repo.suspended).map(({ name }) => name);
+  const active = repos.length > suspended.length || repos.length === 0;
+  return suspendedText(suspended) + (active ? "Nothing lags: every host has what Git has.\n" : "");
 }
 
 function exitCode({ report, problems }: SyncResult): number {

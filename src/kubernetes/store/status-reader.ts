@@ -27,6 +27,10 @@ export class KubernetesStatusReader implements AsyncDisposable {
     this.#api = new ResourceApi({ client });
   }
 
+  get where(): string {
+    return this.#namespace === null ? "any namespace" : `namespace ${this.#namespace}`;
+  }
+
   async repos(): Promise<string[]> {
     for await (const page of this.#api.list("ConfigRepo", this.#namespace, "")) {
       for (const object of page) {
@@ -54,6 +58,11 @@ export class KubernetesStatusReader implements AsyncDisposable {
   /** Where people have stopped work, as of the last `load`. */
   suspended(repo: string, app: AppKey, host: HostKey): boolean {
     return this.#holds.get(repo)?.(app, host) ?? false;
+  }
+
+  /** Whether people have stopped all work on the repo, as of `repos`. */
+  repoSuspended(repo: string): boolean {
+    return this.#repos.get(repo)?.suspend ?? false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -69,7 +69,8 @@ export async function assembleCluster(
     const clock = systemClock;
     const writer = stack.use(new StatusWriter({ client, clock, log, mayWrite: () => term?.valid() ?? true }));
     const suspended = (repo: string, app: AppKey, host: HostKey): boolean => supervisor.holds(repo, app, host);
-    const store = stack.use(new KubernetesStatusStore({ client, writer, suspended, clock, log }));
+    const keeps = (repo: string, host: HostKey): boolean => supervisor.isSuspendedHost(repo, host);
+    const store = stack.use(new KubernetesStatusStore({ client, writer, suspended, keeps, clock, log }));
     stack.defer(() => writer.flush(AbortSignal.timeout(LAST_WRITES)));
     const build: BuildRepo = (name, config, parts) => {
       const repo = assembleRepo(config, { ...around, ...parts, name, store, log: log.child({ repo: name }) });

@@ -84,6 +84,8 @@ export class FakeKubeApi implements Pick<KubeClient, "json"> {
     const wanted = body.metadata?.resourceVersion;
     if (wanted !== undefined && wanted !== metadata.resourceVersion) throw refusal(409, "the object has been modified");
     object[part] = mergePatched(object[part], body[part]);
+    const { resourceVersion: _, ...rest } = body.metadata ?? {};
+    if (part === "spec") Object.assign(metadata, mergePatched(metadata, rest));
     metadata.resourceVersion = this.#next();
     if (part === "spec") metadata.generation = (metadata.generation ?? 1) + 1;
   }

@@ -27,6 +27,19 @@ export interface HostStatusOptions {
 export type HostStatusPatch = { readonly [Key in StoredKey]: ConfigHostStatus[Key] | null };
 type StoredKey = "root" | "apps" | "state" | "total" | "synced" | "lastSyncAt" | "lastAttemptedRevision" | "conditions";
 
+/** Of a host that is gone. */
+export const NO_RECORD: HostStatusPatch & Record<"lastAppliedRevision", null> = {
+  root: null,
+  apps: null,
+  state: null,
+  total: null,
+  synced: null,
+  lastSyncAt: null,
+  lastAttemptedRevision: null,
+  lastAppliedRevision: null,
+  conditions: null,
+};
+
 /** What a status may take of the API server's room; the object's metadata comes to it. */
 const BUDGET = 97 * 1024;
 /** Of that for all but the apps, whose messages are cut to what is left. */

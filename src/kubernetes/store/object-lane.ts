@@ -1,6 +1,8 @@
 import type { ObjectRef, Resource } from "../objects.ts";
-import { apiError, isConflict, isNotFound, type ApiError } from "../api-error.ts";
+import { ApiError, apiError, isConflict, isNotFound } from "../api-error.ts";
+import { adoption } from "./adopt.ts";
 import type { ResourceApi } from "./resource-api.ts";
+import { isOlder } from "./resource-version.ts";
 import { bothJobs, type Waiting } from "./overlay.ts";
 import type { WriteTask } from "./write-scheduler.ts";
 import { mergeJobs, patchOf, type Make, type WriteJob } from "./write-job.ts";
@@ -9,6 +11,8 @@ import { mergeJobs, patchOf, type Make, type WriteJob } from "./write-job.ts";
 export interface Observed {
   readonly resourceVersion?: string | undefined;
   readonly generation?: number | undefined;
+  /** It has the label and the owner that it is made with. */
+  readonly ours?: boolean;
 }
 
 /** Rounds of "changed meanwhile, read again" before the lane waits a little. */
@@ -29,6 +33,7 @@ export class ObjectLane implements WriteTask {
   #running: WriteJob | null = null;
   #exists: boolean | undefined;
   #refused = false;
+  #ours = false;
   #seen: Observed = {};
 
   constructor({ ref, api }: { ref: ObjectRef; api: ResourceApi }) {
@@ -104,8 +109,9 @@ export class ObjectLane implements WriteTask {
   }
 
   /** An older version than the one known is passed over. */
-  observed({ resourceVersion, generation }: Observed): void {
+  observed({ resourceVersion, generation, ours }: Observed): void {
     this.#exists = true;
+    this.#ours ||= ours === true;
     if (resourceVersion !== undefined && isOlder(resourceVersion, this.#seen.resourceVersion)) return;
     this.#seen = {
       resourceVersion: resourceVersion ?? this.#seen.resourceVersion,
@@ -115,6 +121,7 @@ export class ObjectLane implements WriteTask {
 
   gone(): void {
     this.#exists = false;
+    this.#ours = false;
     this.#seen = {};
   }
 
@@ -151,6 +158,10 @@ export class ObjectLane implements WriteTask {
     if (this.#exists === undefined && job.isNew) this.#exists = false;
     for (let round = 0; job.status !== null || job.spec !== null; round += 1) {
       if (this.#exists === false && !(await this.#create(job))) return;
+      if (this.#exists === true && !this.#ours && !(await this.#adopt())) {
+        if (round < ROUNDS) continue;
+        throw new ApiError("KubernetesUnavailable", `${this.name} is not gone yet`, { status: 409, retryAfter: null });
+      }
       const refused = await this.#patch(job);
       if (!refused) return;
       if (round >= ROUNDS) throw refused;
@@ -165,10 +176,29 @@ export class ObjectLane implements WriteTask {
     if (made === undefined) return false;
     const { status, ...rest } = made;
     const created = await orWhen(isConflict, () => this.#api.create(this.ref, rest));
-    if (created) this.#took(created);
-    else await this.#readAgain();
-    if (created) job.spec = null;
+    if (created) {
+      this.#took(created);
+      this.#ours = true;
+      job.spec = null;
+    } else this.#exists = true;
     if (status) job.status = { ...status, ...job.status };
+    return true;
+  }
+
+  /** Makes an object its own that somebody else made; false when it must be made anew. */
+  async #adopt(): Promise<boolean> {
+    const made = this.make?.();
+    if (made === undefined) return true;
+    const found = await this.#readAgain();
+    if (found === undefined) return false;
+    const todo = adoption(found, made);
+    if (todo === "anew") {
+      await orWhen(isNotFound, () => this.#api.delete(this.ref));
+      this.gone();
+      return false;
+    }
+    if (todo !== "ours") this.#took(await this.#api.patch(this.ref, this.#locked(todo.patch)));
+    this.#ours = true;
     return true;
   }
 
@@ -191,12 +221,13 @@ export class ObjectLane implements WriteTask {
     }
   }
 
-  async #readAgain(): Promise<void> {
+  async #readAgain(): Promise<Resource | undefined> {
     const found = await orWhen(isNotFound, () => this.#api.get(this.ref));
     // What was known is refused, however new it seemed: the server may have been restored from a backup.
     this.#seen = {};
     if (found) this.#took(found);
     else this.gone();
+    return found;
   }
 
   /** A watch may have told of something newer than an answer that took its time. */
@@ -204,9 +235,9 @@ export class ObjectLane implements WriteTask {
     this.observed({ resourceVersion: metadata?.resourceVersion, generation: metadata?.generation });
   }
 
-  #locked(body: object): object {
+  #locked({ metadata, ...body }: { readonly metadata?: object; readonly [key: string]: unknown }): object {
     const { resourceVersion } = this.#seen;
-    return resourceVersion === undefined ? body : { metadata: { resourceVersion }, ...body };
+    return { metadata: { ...metadata, ...(resourceVersion !== undefined && { resourceVersion }) }, ...body };
   }
 }
 
@@ -223,12 +254,4 @@ async function orWhen<T>(expected: (error: ApiError) => boolean, call: () => Pro
     if (!expected(apiError(thrown))) throw thrown;
     return undefined;
   }
-}
-
-const DECIMAL = /^\d+$/;
-
-/** Resource versions of one resource are numbers that grow; what is no number cannot be compared. */
-function isOlder(version: string, than: string | undefined): boolean {
-  if (than === undefined || !DECIMAL.test(version) || !DECIMAL.test(than)) return false;
-  return BigInt(version) < BigInt(than);
 }

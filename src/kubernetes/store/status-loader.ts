@@ -80,7 +80,7 @@ export class StatusLoader {
     const { namespace, name: repo, uid } = memory.ref;
     const take = (object: Resource | undefined, ref: ObjectRef) => {
       if (object === undefined) return;
-      const owner = object.metadata?.ownerReferences?.find((each) => each.kind === "ConfigRepo");
+      const owner = ownerOf(object);
       if (owner !== undefined && owner.uid !== uid) return this.#remove(ref);
       try {
         read(object, ref);
@@ -91,9 +91,9 @@ export class StatusLoader {
     const seen = new Set<string>();
     for await (const page of api.list(kind, namespace, repoSelector(repo))) {
       for (const object of page) {
-        const { name = "", labels, ...version } = object.metadata ?? {};
+        const { name = "", labels, resourceVersion, generation } = object.metadata ?? {};
         const ref = { kind, namespace, name };
-        writer.observed(ref, version);
+        writer.observed(ref, { resourceVersion, generation, ours: ownerOf(object)?.uid === uid });
         seen.add(name);
         const waiting = this.#waiting(ref);
         const isGone = waiting === undefined && unwritten.removes(kind, namespace, labels);
@@ -150,6 +150,10 @@ function repoRecord({ revision, problems = [] }: ConfigRepoStatus): RepoRecord {
 function problem({ reason, message, since }: NonNullable<ConfigRepoStatus["problems"]>[number]): Problem[] {
   if (!Object.hasOwn(REASONS, reason)) return [];
   return [{ reason: reason as Reason, message, since: textTime(since) }];
+}
+
+function ownerOf({ metadata }: Resource) {
+  return metadata?.ownerReferences?.find((each) => each.kind === "ConfigRepo");
 }
 
 function isSuspended({ spec }: Resource): boolean {

@@ -10,7 +10,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { RepoStatus, StatusChange, StatusStore } from "../../ports/status-store.ts";
 import type { KubeClient } from "../client.ts";
 import { REPO_LABEL, type RepoRef } from "../objects.ts";
-import { hostStatus } from "./host-status.ts";
+import { hostStatus, NO_RECORD } from "./host-status.ts";
 import { repoLabel, repoSelector } from "./labels.ts";
 import { hostSpec, makeApp, makeHost } from "./make.ts";
 import type { ObjectLane } from "./object-lane.ts";
@@ -32,6 +32,8 @@ export interface KubernetesStatusStoreOptions {
   readonly log: Logger;
   /** Whether work on an app on a host is suspended. */
   readonly suspended: (repo: string, app: AppKey, host: HostKey) => boolean;
+  /** Whether the object of a host that is gone is kept: what people have set there outlives the host's absence. */
+  readonly keeps?: (repo: string, host: HostKey) => boolean;
   /** The longest that a sync waits for its note, ms, while the API server is away. */
   readonly patience?: number;
 }
@@ -174,13 +176,15 @@ export class KubernetesStatusStore implements StatusStore {
   }
 
   #putHost(repo: string, memory: RepoMemory, key: HostKey, record: HostRecord | null): Promise<void> {
-    if (record === null) return this.#dropHost(memory, key);
+    if (record === null) return this.#dropHost(repo, memory, key);
+    const isKnown = memory.hosts.has(key);
     const host = memory.cover(record);
     const status = this.#statusOf(repo, memory, record, host);
     host.conditions = status.conditions ?? [];
     host.state = status.state ?? undefined;
     const wanted = hostSpec(record);
-    const spec = isDeepStrictEqual(host.spec, wanted) ? {} : { spec: wanted };
+    // An object that was here before the record may say otherwise.
+    const spec = isKnown && isDeepStrictEqual(host.spec, wanted) ? {} : { spec: wanted };
     host.spec = wanted;
     return this.#options.writer.write(memory.host(record), status, {
       make: makeHost(memory, record),
@@ -196,10 +200,14 @@ export class KubernetesStatusStore implements StatusStore {
     return hostStatus({ record, revision, desired, covered, conditions, suspended: isSuspended, now: clock.now() });
   }
 
-  async #dropHost(memory: RepoMemory, key: HostKey): Promise<void> {
+  async #dropHost(repo: string, memory: RepoMemory, key: HostKey): Promise<void> {
+    const { writer, keeps } = this.#options;
     memory.hosts.delete(key);
     const host = parseHostText(key);
-    if (host) await this.#options.writer.remove(memory.host({ port: DEFAULT_PORT, ...host }));
+    if (!host) return;
+    const ref = memory.host({ port: DEFAULT_PORT, ...host });
+    if (keeps?.(repo, key)) await writer.write(ref, NO_RECORD);
+    else await writer.remove(ref);
   }
 
   /** The writer tries for ever; what it never will write is told to whoever ended it. */

@@ -107,6 +107,14 @@ export class StatusWriter implements AsyncDisposable {
     this.#lane(ref).observed(seen);
   }
 
+  /** What a watch says is deleted. An object that something waits for finds it out by itself. */
+  gone(ref: ObjectRef): void {
+    const lane = this.#lanes.get(keyOf(ref));
+    if (!lane || lane.busy) return;
+    lane.gone();
+    this.#ended(lane);
+  }
+
   /** What is not written yet of these objects. */
   unwritten(of: (lane: ObjectLane) => boolean): Unwritten {
     const removals = [...this.#removals];
@@ -141,7 +149,7 @@ export class StatusWriter implements AsyncDisposable {
   }
 
   #lane(ref: ObjectRef): ObjectLane {
-    const key = `${ref.kind}/${ref.namespace}/${ref.name}`;
+    const key = keyOf(ref);
     let lane = this.#lanes.get(key);
     if (!lane) this.#lanes.set(key, (lane = new ObjectLane({ ref, api: this.#api })));
     return lane;
@@ -150,8 +158,7 @@ export class StatusWriter implements AsyncDisposable {
   #ended(task: WriteTask): void {
     if (!(task instanceof ObjectLane)) return;
     for (const gate of task.gates) if (gate instanceof Removal) this.#scheduler.add(gate);
-    const { kind, namespace, name } = task.ref;
-    if (task.forgettable) this.#lanes.delete(`${kind}/${namespace}/${name}`);
+    if (task.forgettable) this.#lanes.delete(keyOf(task.ref));
   }
 
   #removalOver(removal: Removal): void {
@@ -161,4 +168,8 @@ export class StatusWriter implements AsyncDisposable {
       this.#ended(lane);
     }
   }
+}
+
+function keyOf({ kind, namespace, name }: ObjectRef): string {
+  return `${kind}/${namespace}/${name}`;
 }

@@ -1,5 +1,6 @@
 import { asFssyncError, REASONS } from "../../model/errors.ts";
 import { ApiError } from "../api-error.ts";
+import { ForeignObject } from "./adopt.ts";
 
 /**
  * What a failed write asks for. `away`: nobody answers. `overloaded`: all wait for `after` ms.
@@ -20,6 +21,7 @@ export interface WriteFailure {
 export function writeFailure(thrown: unknown): WriteFailure {
   const { reason, message } = asFssyncError(thrown);
   const { next } = REASONS[reason];
+  if (thrown instanceof ForeignObject) return { kind: "slow", after: null, status: 0, message, next: thrown.next };
   // No answer that a server gave: a mistake of ours must not look like a server that is away.
   if (!(thrown instanceof ApiError)) return { kind: "slow", after: null, status: -1, message, next };
   const { status, retryAfter } = thrown;

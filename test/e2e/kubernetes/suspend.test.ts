@@ -96,6 +96,42 @@ describeKube("spec.suspend", () => {
     await world.settled();
   });
 
+  test("of a ConfigHost outlives the host's absence from the inventory", async () => {
+    const [here, there] = hosts;
+    const before = textOn(there, FILE);
+    await suspend("ConfigHost", world.hostName(there), true);
+    await noticed("ConfigHost", hostKey(there));
+    await world.world.assign(WEB, [here]);
+    await world.when(async () => (await world.host(there))?.status?.apps === undefined, "its record to go");
+    await world.world.assign(WEB, hosts);
+    const text = await commit();
+    await until(() => textOn(here, FILE) === text, 10_000, "the other host");
+    await world.when(async () => (await world.host(there))?.status?.state === "Suspended", "the host to say so");
+    expect(textOn(there, FILE)).toBe(before);
+
+    await suspend("ConfigHost", world.hostName(there), false);
+    await until(() => textOn(there, FILE) === text, 5000, "the host to go on at once");
+    await world.settled();
+  });
+
+  test("of a ConfigHost whose label somebody took off holds, and the label comes back", async () => {
+    const [here, there] = hosts;
+    await suspend("ConfigHost", world.hostName(there), true);
+    await noticed("ConfigHost", hostKey(there));
+    await world.kubectl("label", "confighost", world.hostName(there), "fssync.dev/repo-");
+    await controller.stop();
+    const before = textOn(there, FILE);
+    const text = await commit();
+    controller = await world.start("c", rights);
+    await until(() => textOn(here, FILE) === text, 10_000, "the other host");
+    const labelled = ["get", "confighosts", "-l", "fssync.dev/repo=files", "-o", "name"] as const;
+    await world.when(async () => (await world.kubectl(...labelled)).includes(world.hostName(there)), "the label");
+    expect(textOn(there, FILE)).toBe(before);
+    await suspend("ConfigHost", world.hostName(there), false);
+    await until(() => textOn(there, FILE) === text, 5000, "the host to go on at once");
+    await world.settled();
+  });
+
   test("of a ConfigRepo asks nobody and syncs nothing", async () => {
     const before = textOn(hosts[0], FILE);
     await suspend("ConfigRepo", "files", true);

@@ -11,6 +11,7 @@ import {
   configAppName,
   configHostName,
   GROUP,
+  REPO_LABEL,
   VERSION,
   type RepoRef,
   type Resource,
@@ -198,6 +199,55 @@ describeOwnKube("the status store and an API server in trouble", () => {
     expect(rig.lines.filter(({ level }) => level === 50)).toMatchObject([{ kind: "ConfigHost", name }]);
     await rig.store.save("files", { hosts: hosts(3, synced("d2", R2)) });
     expect((await rig.store.load("files")).hosts).toEqual(hosts(3, synced("d2", R2)));
+  });
+
+  it("adopts an object that a user made in advance, and leaves another ConfigRepo's alone", async () => {
+    const repo = await newRepo(kube, client);
+    const names = ["10.0.0.1", "10.0.0.2"].map((address) => configHostName(repo.name, { address, port: 22 }));
+    for (const [n, name] of names.entries()) {
+      const spec = { repoRef: { name: n === 0 ? repo.name : "other" }, address: `10.0.0.${n + 1}`, port: 22 };
+      const body = {
+        apiVersion: `${GROUP}/${VERSION}`,
+        kind: "ConfigHost",
+        metadata: { name },
+        spec: { ...spec, root: "/old", suspend: true },
+      };
+      await client.json(pathOf(repo, "confighosts", ""), { method: "POST", body });
+    }
+    await using rig = openStore(client, { files: repo });
+    await rig.store.save("files", { hosts: hosts(2, synced("d1", R1)) });
+    const loud = () => rig.lines.filter(({ level }) => level === 50);
+    await until(() => loud().length > 0, 5000, "the foreign object to be named");
+    await until(() => rig.writer.pending === 1, 5000, "the other one to be written");
+    expect(loud()).toMatchObject([
+      { object: `${repo.namespace}/${names[1]}`, message: expect.stringContaining("other") },
+    ]);
+    expect(await get(client, repo, "confighosts", names[0]!)).toMatchObject({
+      metadata: { labels: { [REPO_LABEL]: repo.name }, ownerReferences: [{ uid: repo.uid, controller: true }] },
+      spec: { suspend: true, root: "/" },
+      status: { state: "Pending" },
+    });
+    expect(await get(client, repo, "confighosts", names[1]!)).not.toHaveProperty("status");
+    await using next = openStore(client, { files: repo });
+    expect((await next.store.load("files")).hosts).toEqual(hosts(1, synced("d1", R1)));
+  });
+
+  it("reads a repo of which one object is refused, with what waits for it", async () => {
+    const repo = await newRepo(kube, client);
+    await using rig = openStore(client, { files: repo });
+    const refused = makeFailure({ attempts: 3 });
+    await rig.store.save("files", { hosts: hosts(3, synced("d1", R1)) });
+    await rig.writer.flush(NEVER);
+    const second: HostRecord = host("10.0.0.2", { ...synced("d1", R1), failure: { ...refused, attempts: -1 } });
+    await rig.store.save("files", { hosts: new Map([[second.key, second]]) });
+    await until(() => rig.lines.some(({ level }) => level === 50), 5000, "the refusal");
+    const began = performance.now();
+    const loaded = await rig.store.load("files");
+    expect(performance.now() - began).toBeLessThan(3000);
+    expect([...loaded.hosts.keys()].sort()).toEqual(
+      [...hosts(3, synced("d1", R1)).keys()].filter((key) => key !== second.key),
+    );
+    expect(rig.writer.pending).toBe(1);
   });
 
   it("removes what belonged to a ConfigRepo of the same name before", async () => {

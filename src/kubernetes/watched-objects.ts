@@ -6,7 +6,7 @@ import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
 import { appId } from "../model/app.ts";
 import { parseHostText } from "../model/host.ts";
-import { configAppName, configHostName, GROUP, VERSION, type Resource } from "./objects.ts";
+import { configAppName, configHostName, GROUP, VERSION, type ObjectRef, type Resource } from "./objects.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
 import {
   asksOtherwise,
@@ -116,6 +116,7 @@ export class WatchedObjects {
       keep,
       changed: (key, now, before) => {
         if (now) this.#observe(kind, key, now, before);
+        else this.#options.writer.gone(refOf(kind, key));
         changed(key, now, before);
       },
       clock,
@@ -126,13 +127,18 @@ export class WatchedObjects {
   /** The writer learns which version it may write over; a specification that was taken in is said to be. */
   #observe(kind: ResourceKind, key: string, now: Watched, before: Watched | undefined): void {
     const { writer } = this.#options;
-    const { name, generation, resourceVersion } = now;
-    const ref = { kind, namespace: key.slice(0, key.indexOf("/")), name };
+    const { generation, resourceVersion } = now;
+    const ref = refOf(kind, key);
     writer.observed(ref, { generation, resourceVersion });
     if (before && now.uid === before.uid && now.generation !== before.generation && kind !== "ConfigRepo") {
       writer.write(ref, {}).catch(() => undefined);
     }
   }
+}
+
+function refOf(kind: ResourceKind, key: string): ObjectRef {
+  const slash = key.indexOf("/");
+  return { kind, namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
 /** Of `namespace/name`. */

@@ -32,6 +32,16 @@ export function inRepo<Content>(app: string, files: Readonly<Record<string, Cont
 
 /** What a host has other than these files and nothing else; undefined when it has just them. */
 export function difference(host: FleetHost, files: HostFiles): string | undefined {
+  try {
+    return compare(host, files);
+  } catch (error) {
+    // rsync's temporary folders come and go while one looks.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return `${name(host)} is being written to`;
+    throw error;
+  }
+}
+
+function compare(host: FleetHost, files: HostFiles): string | undefined {
   const found = new Set(
     readdirSync(host.dir, { recursive: true, withFileTypes: true })
       .filter((entry) => !entry.isDirectory())

@@ -33,9 +33,15 @@ export function putOn(host: FleetHost, path: string, text: string): void {
   writeFileSync(join(host.dir, path), text);
 }
 
-/** Every path below a host's root. */
+/** Every path below a host's root. A folder that goes while one looks is looked past: rsync makes some for a moment. */
 export function pathsOn(host: FleetHost): string[] {
-  return readdirSync(host.dir, { recursive: true, encoding: "utf8" }).toSorted();
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return readdirSync(host.dir, { recursive: true, encoding: "utf8" }).toSorted();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tries === 100) throw error;
+    }
+  }
 }
 
 /** What changes when anything at all is done to a file: inode and time of last change, by path. */

@@ -1,4 +1,4 @@
-import { Argument, Command, CommanderError } from "commander";
+import { Argument, Command, CommanderError, type OptionValues } from "commander";
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
 import type { LogLevel } from "../log/levels.ts";
@@ -17,7 +17,7 @@ export interface Context extends Globals {
   readonly impatient: AbortSignal;
 }
 
-type Action = (context: Context, names: string[], options: never) => Promise<number>;
+type Action<Options> = (context: Context, names: string[], options: Options) => Promise<number>;
 
 /** Runs one command line and returns its exit code; the design's table says which. */
 export async function runProgram(argv: readonly string[], version: string, build: Builders): Promise<number> {
@@ -28,16 +28,16 @@ export async function runProgram(argv: readonly string[], version: string, build
     .exitOverride()
     .showHelpAfterError("(see fssync --help)");
   // A command's module is loaded when it is run: help and the version wait for none of them.
-  const add = (command: Command, load: () => Promise<Action>) => {
+  const add = <Options extends OptionValues>(command: Command, load: () => Promise<Action<Options>>) => {
     withGlobals(command).exitOverride();
     command.action(async (...args: unknown[]) => {
       const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
       const known = command.options.some(({ long }) => long === "--namespace");
-      const options = { ...command.opts(), ...(known && inKubernetes(command)) };
+      const options = { ...command.opts<Options>(), ...(known && inKubernetes(command)) };
       const level = command.name() === "run" ? "info" : "warn";
       exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, async (context) => {
         const action = await load();
-        return await action(context, names, options as never);
+        return await action(context, names, options);
       });
     });
     program.addCommand(command);

@@ -130,9 +130,8 @@ function told({ state, record: { failure } }: HostOfApp): string {
   return failure ? `${failure.reason}: ${failure.message}` : state;
 }
 
-/** A ConfigApp that the controller has not looked at yet keeps what it says. */
-export function summaryOf(status: ConfigAppStatus | undefined): AppSummary | undefined {
-  if (!status) return undefined;
+/** The part of a whole status. */
+export function summaryOf(status: ConfigAppStatus): AppSummary {
   const { state, hosts, history, conditions, lastAttemptedRevision, lastAppliedRevision } = status;
   return { state, hosts, history, conditions, lastAttemptedRevision, lastAppliedRevision };
 }

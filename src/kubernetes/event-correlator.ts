@@ -1,3 +1,4 @@
+import { Lru } from "../model/lru.ts";
 import type { Clock } from "../ports/clock.ts";
 import { eventMessage, eventName } from "./event-text.ts";
 import { GROUP, VERSION } from "./objects.ts";
@@ -55,16 +56,16 @@ interface Budget {
  */
 export class EventCorrelator {
   readonly #clock: Clock;
-  readonly #entries: LastUsed<EventEntry>;
+  readonly #entries: Lru<string, EventEntry>;
   /** Of one reason on one object: the messages told one by one and when they last came, the oldest first. */
-  readonly #told: LastUsed<Map<string, number>>;
-  readonly #budgets: LastUsed<Budget>;
+  readonly #told: Lru<string, Map<string, number>>;
+  readonly #budgets: Lru<string, Budget>;
 
   constructor({ clock, remembered = REMEMBERED }: { clock: Clock; remembered?: number }) {
     this.#clock = clock;
-    this.#entries = new LastUsed(remembered);
-    this.#told = new LastUsed(remembered);
-    this.#budgets = new LastUsed(remembered);
+    this.#entries = new Lru(remembered);
+    this.#told = new Lru(remembered);
+    this.#budgets = new Lru(remembered);
   }
 
   /** The Event to write now; null when the object is over its budget. */
@@ -120,31 +121,5 @@ export class EventCorrelator {
     if (budget.tokens < 1) return false;
     budget.tokens -= 1;
     return true;
-  }
-}
-
-/** A map that forgets what was not asked for the longest. */
-class LastUsed<Value> {
-  readonly #limit: number;
-  readonly #values = new Map<string, Value>();
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get(key: string): Value | undefined {
-    const value = this.#values.get(key);
-    if (value !== undefined) this.set(key, value);
-    return value;
-  }
-
-  set(key: string, value: Value): void {
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    if (this.#values.size <= this.#limit) return;
-    for (const oldest of this.#values.keys()) {
-      this.#values.delete(oldest);
-      break;
-    }
   }
 }

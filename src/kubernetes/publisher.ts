@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
+import type { ConfigRepoStatus } from "../config/resources.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 import type { HostRecord } from "../model/record.ts";
@@ -7,8 +7,8 @@ import { sleep, type Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
 import type { Fleet } from "../reconcile/fleet.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
-import { summarizeApp, summaryOf, type AppSummary } from "./app-status.ts";
-import { repoSummaryOf, starting, summarizeRepo, type RepoSummary } from "./repo-status.ts";
+import { summarizeApp, type AppSummary } from "./app-status.ts";
+import { starting, summarizeRepo, type RepoSummary } from "./repo-status.ts";
 
 /** An app is written at most this often, however many of its hosts move. */
 const INTERVAL = 1000;
@@ -21,8 +21,8 @@ export interface PublisherOptions {
   readonly generation: (app?: AppKey) => number | undefined;
   /** What the objects said before this process. */
   readonly before: {
-    readonly repo: ConfigRepoStatus | undefined;
-    readonly app: (app: AppKey) => ConfigAppStatus | undefined;
+    readonly repo: RepoSummary | undefined;
+    readonly app: (app: AppKey) => AppSummary | undefined;
   };
   readonly writeRepo: (status: Partial<ConfigRepoStatus>) => void;
   readonly writeApp: (app: AppKey, status: AppSummary) => void;
@@ -51,7 +51,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#repo = repoSummaryOf(options.before.repo);
+    this.#repo = options.before.repo;
     this.#restatedAt = options.clock.monotonic();
   }
 
@@ -109,7 +109,7 @@ export class Publisher {
     const { controller, before, writeApp } = this.#options;
     const app = controller.fleet.desired.get(key);
     if (!app) return void this.#apps.delete(key);
-    const known = this.#apps.get(key) ?? summaryOf(before.app(key));
+    const known = this.#apps.get(key) ?? before.app(key);
     const next = summarizeApp(controller.fleet, app, controller.suspension, known, this.#at(key));
     this.#apps.set(key, next);
     if (isDeepStrictEqual(next, known)) return;

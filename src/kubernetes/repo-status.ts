@@ -111,8 +111,8 @@ function because(type: "FetchFailed" | "InventoryFailed", problems: readonly Pro
   return { type, holds: grave.length > 0, reason: grave[0]?.reason ?? type, message };
 }
 
-export function repoSummaryOf(status: ConfigRepoStatus | undefined): RepoSummary | undefined {
-  if (!status) return undefined;
+/** The part of a whole status. */
+export function repoSummaryOf(status: ConfigRepoStatus): RepoSummary {
   const { apps, hosts, synced, failed, unreachable, conditions, lastAttemptedRevision, lastAppliedRevision } = status;
   return { apps, hosts, synced, failed, unreachable, conditions, lastAttemptedRevision, lastAppliedRevision };
 }

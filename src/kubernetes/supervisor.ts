@@ -153,7 +153,7 @@ export class Supervisor implements AsyncDisposable {
     const { writer, clock, log } = this.#options;
     const message = mistakes.map(describeMistake).join("\n");
     log.error({ repo: ref.name, namespace: ref.namespace, reason: "InvalidSpec", message }, "ConfigRepo is not valid");
-    const conditions = invalidSpec(status?.conditions, message, { now: clock.now(), generation });
+    const conditions = invalidSpec(status.conditions, message, { now: clock.now(), generation });
     writer.write({ kind: "ConfigRepo", ...ref }, { conditions, problems: null }).catch(() => undefined);
   }
 

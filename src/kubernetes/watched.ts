@@ -1,7 +1,8 @@
-import type { ConfigAppStatus, ConfigRepoStatus } from "../config/resources.ts";
 import { appKey, type AppId, type AppKey } from "../model/app.ts";
 import { hostKey, type HostKey } from "../model/host.ts";
+import { summaryOf, type AppSummary } from "./app-status.ts";
 import { REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
+import { repoSummaryOf, type RepoSummary } from "./repo-status.ts";
 import { specApp } from "./store/text.ts";
 
 // What the controller keeps in memory of each custom resource that it watches: what people say there, and what
@@ -25,14 +26,16 @@ export type Watched = Asked;
 export interface WatchedRepo extends Asked {
   readonly ref: RepoRef;
   readonly spec: unknown;
-  readonly status: ConfigRepoStatus | undefined;
+  /** What it said before this process. */
+  readonly status: RepoSummary;
 }
 
 export interface WatchedApp extends Asked {
   /** `namespace/name` of its ConfigRepo. */
   readonly repo: string;
   readonly app: AppKey;
-  readonly status: ConfigAppStatus | undefined;
+  /** What it said before this process. */
+  readonly status: AppSummary;
 }
 
 export interface WatchedHost extends Asked {
@@ -43,17 +46,14 @@ export interface WatchedHost extends Asked {
 export function watchedRepo(object: Resource): WatchedRepo {
   const asked = askedOf(object);
   const namespace = object.metadata?.namespace ?? "";
-  const status = object.status as ConfigRepoStatus | undefined;
+  const status = repoSummaryOf(fields(object.status));
   return { ...asked, ref: { namespace, name: asked.name, uid: asked.uid }, spec: object.spec, status };
 }
 
 /** Only what is of use later is kept: `attempts` is the store's. */
 export function watchedApp(object: Resource): WatchedApp {
   const { mod = "", env = "", app = "" } = fields(object.spec) as Partial<AppId>;
-  const { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision } = fields(
-    object.status,
-  ) as ConfigAppStatus;
-  const status = { hosts, history, conditions, state, lastAttemptedRevision, lastAppliedRevision };
+  const status = summaryOf(fields(object.status));
   return { ...askedOf(object), repo: repoOf(object), app: appOf({ mod, env, app }), status };
 }
 

@@ -8,6 +8,8 @@ import { lags } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Discovery } from "../ports/git-source.ts";
 import type { RepoStatus } from "../ports/status-store.ts";
+import { Changes } from "./changes.ts";
+import { StoredHosts } from "./stored-hosts.ts";
 
 /** A desired app and since when: `revision` is the one at which its digest was first seen. */
 export interface FleetApp extends DesiredApp {
@@ -59,19 +61,17 @@ export class Fleet {
   readonly #members = new Map<AppKey, Set<HostKey>>();
   /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
   readonly #storedApps: Map<AppKey, DesiredRecord>;
-  readonly #storedHosts = new Map<HostKey, HostRecord & { readonly apps: Map<AppKey, AppRecord> }>();
+  readonly #storedHosts: StoredHosts;
   /** Apps in Git of which the inventory has said, since they are there, on which hosts they are. */
   readonly #covered = new Set<AppKey>();
-  readonly #watches: Set<AppKey>[] = [];
+  readonly #changes = new Changes<AppKey>();
 
   constructor(stored: RepoStatus, clock: Clock) {
     this.#clock = clock;
     this.#revision = stored.repo.revision;
     this.#storedApps = new Map(stored.apps);
-    for (const host of stored.hosts.values()) {
-      this.#storedHosts.set(host.key, { ...host, apps: new Map(host.apps) });
-      for (const app of host.apps.keys()) this.#membersOf(app).add(host.key);
-    }
+    this.#storedHosts = new StoredHosts(stored.hosts.values());
+    for (const { key, apps } of stored.hosts.values()) for (const app of apps.keys()) this.#membersOf(app).add(key);
   }
 
   get revision(): Revision | null {
@@ -106,18 +106,12 @@ export class Fleet {
 
   /** Gives, at each call, the apps whose hosts or records moved since the call before, or since `watch`. */
   watch(): () => ReadonlySet<AppKey> {
-    const changed = new Set(this.#desired.keys());
-    this.#watches.push(changed);
-    return () => {
-      const taken = new Set(changed);
-      changed.clear();
-      return taken;
-    };
+    return this.#changes.watch(this.#desired.keys());
   }
 
   /** The apps count as moved: what people have suspended changes how they look. */
   touch(apps: Iterable<AppKey>): void {
-    for (const app of apps) this.#moved(app);
+    for (const app of apps) this.#changes.note(app);
   }
 
   /** All of it as the store shall have it. */
@@ -224,7 +218,7 @@ export class Fleet {
     const next = new Map(this.#desired);
     for (const { key } of done) {
       next.delete(key);
-      this.#moved(key);
+      this.#changes.note(key);
     }
     this.#desired = next;
     return new Map(done.map(({ key }) => [key, null]));
@@ -233,7 +227,7 @@ export class Fleet {
   #cover({ key, retired }: FleetApp): void {
     if (retired || this.#covered.has(key)) return;
     this.#covered.add(key);
-    this.#moved(key);
+    this.#changes.note(key);
   }
 
   *#retired(apps: ReadonlyMap<AppKey, DesiredApp>, revision: Revision): Iterable<DesiredApp> {
@@ -269,10 +263,10 @@ export class Fleet {
     const records = new Map(before?.records);
     // Not every store keeps the login; to one that does it must be told when it is another one now.
     const login = (before?.host ?? this.#storedHosts.get(host.key))?.user ?? host.user;
-    const stored = this.#takeStored(host.key, app, host.root);
+    const stored = this.#storedHosts.take(host.key, app, host.root);
     const record = records.get(app) ?? stored ?? NEVER_SYNCED;
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
-    this.#moved(app);
+    this.#changes.note(app);
     if (before && before.host.root !== host.root) this.#forgetAll(records);
     this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
     return stored && login === host.user && !before?.records.has(app) ? "restored" : "changed";
@@ -282,7 +276,7 @@ export class Fleet {
   #forgetAll(records: Map<AppKey, AppRecord>): void {
     for (const app of records.keys()) {
       records.set(app, this.#withLag(app, NEVER_SYNCED));
-      this.#moved(app);
+      this.#changes.note(app);
     }
   }
 
@@ -293,10 +287,10 @@ export class Fleet {
   }
 
   #leave(app: AppKey, key: HostKey): void {
-    this.#moved(app);
+    this.#changes.note(app);
     this.#membersOf(app).delete(key);
     if (this.#membersOf(app).size === 0) this.#members.delete(app);
-    this.#takeStored(key, app);
+    this.#storedHosts.take(key, app);
     const before = this.#hosts.get(key);
     if (!before) return;
     const records = new Map(before.records);
@@ -308,22 +302,13 @@ export class Fleet {
   #setRecord(key: HostKey, app: AppKey, record: AppRecord): void {
     const before = this.#hosts.get(key)!;
     const records = new Map(before.records).set(app, record);
-    this.#moved(app);
+    this.#changes.note(app);
     const apps = before.records.has(app) ? before.apps : [...records.keys()].sort();
     this.#hosts.set(key, { ...before, apps, records });
   }
 
-  /** What the store had of the app on the host, if it was under the same root. It has no further say. */
-  #takeStored(key: HostKey, app: AppKey, root?: string): AppRecord | undefined {
-    const stored = this.#storedHosts.get(key);
-    const record = stored?.root === root ? stored?.apps.get(app) : undefined;
-    stored?.apps.delete(app);
-    if (stored?.apps.size === 0) this.#storedHosts.delete(key);
-    return record;
-  }
-
   #noteLag(app: AppKey): void {
-    this.#moved(app);
+    this.#changes.note(app);
     for (const key of this.hostsOf(app)) {
       const record = this.#hosts.get(key)?.records.get(app);
       if (!record) continue;
@@ -338,10 +323,6 @@ export class Fleet {
     const lagging = desired !== undefined && lags(record, desired);
     if (lagging === (record.lagSince !== null)) return record;
     return { ...record, lagSince: lagging ? this.#clock.now() : null };
-  }
-
-  #moved(app: AppKey): void {
-    for (const watch of this.#watches) watch.add(app);
   }
 
   #membersOf(app: AppKey): Set<HostKey> {

@@ -4,7 +4,6 @@ import { REASONS } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
-import { needsReconcile } from "../plan/state.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
@@ -16,7 +15,7 @@ import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import { Collector } from "./collector.ts";
-import { Fleet, type FleetHost } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
 import { observeFleet } from "./observation.ts";
@@ -25,9 +24,10 @@ import { PollLoop } from "./poll-loop.ts";
 import { Polls } from "./polls.ts";
 import { Problems } from "./problems.ts";
 import { Report } from "./report.ts";
-import { Requests, type Operation, type AppWish, type Selection, type Wish } from "./requests.ts";
+import { Requests, type Operation, type Selection, type Wish } from "./requests.ts";
 import { StatusSaver } from "./status-saver.ts";
 import { Suspension, type AskedOf, type Suspended } from "./suspension.ts";
+import { wishesFor } from "./wishes.ts";
 
 export interface RepoControllerOptions {
   readonly repo: string;
@@ -172,8 +172,7 @@ export class RepoController implements AsyncDisposable {
   /** Says where people have stopped work. What is under way goes on to its end; what may go on again does so at once. */
   suspend(next: Suspended): void {
     const before = this.#suspension.now;
-    this.#suspension.set(next);
-    const moved = this.#suspensionMoved(before, next);
+    const moved = this.#suspension.set(next, this.#fleet);
     if (moved.size === 0) return;
     this.#fleet.touch(moved);
     if (before.repo && !next.repo) this.#polls.trigger();
@@ -212,11 +211,7 @@ export class RepoController implements AsyncDisposable {
    * what `askedOf` lets through.
    */
   request(selection: Selection, wish: Wish, askedOf?: AskedOf): Operation {
-    const wishes = new Map<HostKey, Map<AppKey, AppWish>>();
-    for (const host of this.#hostsOf(selection)) {
-      const apps = host.apps.filter((app) => this.#isMeant(app, host.key, selection, wish, askedOf));
-      if (apps.length > 0) wishes.set(host.key, new Map(apps.map((app) => [app, this.#wishFor(app, wish)])));
-    }
+    const wishes = wishesFor(this.#fleet, this.#suspension, { selection, wish, askedOf });
     const operation = this.#requests.open(wishes);
     for (const key of wishes.keys()) this.#queue.add(key);
     return operation;
@@ -245,14 +240,6 @@ export class RepoController implements AsyncDisposable {
     await this.#groups[Symbol.asyncDispose]();
   }
 
-  *#hostsOf({ apps, hosts }: Selection): Iterable<FleetHost> {
-    const named = hosts ?? (apps && new Set([...apps].flatMap((app) => [...this.#fleet.hostsOf(app)])));
-    for (const key of named ?? this.#fleet.hosts.keys()) {
-      const host = this.#fleet.hosts.get(key);
-      if (host) yield host;
-    }
-  }
-
   /** A host that was down keeps waiting for its turn; one that failed is tried with the new commit at once. */
   #enqueueForCommit(apps: ReadonlySet<AppKey>): void {
     // Each host once: one that is added again after a worker took it would be worked on twice.
@@ -274,24 +261,6 @@ export class RepoController implements AsyncDisposable {
   #lagging(): HostKey[] {
     if (this.#suspension.now.repo) return [];
     return laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired);
-  }
-
-  /** The apps that look otherwise now. */
-  #suspensionMoved(before: Suspended, next: Suspended): ReadonlySet<AppKey> {
-    if (before.repo !== next.repo) return new Set(this.#fleet.desired.keys());
-    const hosts = before.hosts.symmetricDifference(next.hosts);
-    const onHosts = [...hosts].flatMap((key) => this.#fleet.hosts.get(key)?.apps ?? []);
-    return before.apps.symmetricDifference(next.apps).union(new Set(onHosts));
-  }
-
-  #wishFor(app: AppKey, { full, allowPrune }: Wish): AppWish {
-    return { full, allowPrune: allowPrune ? this.#fleet.desired.get(app)!.digest : null };
-  }
-
-  #isMeant(app: AppKey, key: HostKey, { apps }: Selection, { full }: Wish, askedOf: AskedOf | undefined): boolean {
-    const desired = this.#fleet.desired.get(app);
-    if (!desired || (apps && !apps.has(app)) || this.#suspension.holdsRequest(app, key, askedOf)) return false;
-    return full || needsReconcile(this.#fleet.hosts.get(key)?.records.get(app), desired);
   }
 
   #wasUnreachable(key: HostKey): boolean {

@@ -1,5 +1,6 @@
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
+import type { Fleet } from "./fleet.ts";
 
 /** Where people have stopped work. */
 export interface Suspended {
@@ -25,8 +26,14 @@ export class Suspension {
     return this.#now;
   }
 
-  set(next: Suspended): void {
+  /** Returns the apps that look otherwise now. */
+  set(next: Suspended, fleet: Pick<Fleet, "desired" | "hosts">): ReadonlySet<AppKey> {
+    const before = this.#now;
     this.#now = next;
+    if (before.repo !== next.repo) return new Set(fleet.desired.keys());
+    const hosts = before.hosts.symmetricDifference(next.hosts);
+    const onHosts = [...hosts].flatMap((key) => fleet.hosts.get(key)?.apps ?? []);
+    return before.apps.symmetricDifference(next.apps).union(new Set(onHosts));
   }
 
   holds(app: AppKey, host: HostKey): boolean {

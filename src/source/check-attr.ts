@@ -5,7 +5,7 @@ import { encodePath } from "../model/path.ts";
 import { ATTRIBUTES, type Attributes, parseCheckAttr } from "./attributes.ts";
 import type { Git } from "./git.ts";
 import type { TreeEntry } from "./ls-tree.ts";
-import { Lru } from "./lru.ts";
+import { Lru } from "../model/lru.ts";
 
 const INDEX_FILES = 64;
 const NONE: ReadonlyMap<string, Attributes> = new Map();

@@ -13,7 +13,7 @@ import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { parseListing } from "./ls-tree.ts";
-import { Lru } from "./lru.ts";
+import { Lru } from "../model/lru.ts";
 import { Mirror } from "./mirror.ts";
 import { presentCommits } from "./pins.ts";
 import { checkBranch, isObjectId } from "./ref-name.ts";

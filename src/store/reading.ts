@@ -35,10 +35,11 @@ function* hostRows(database: DatabaseSync, repo: string): Iterable<HostRow> {
     "SELECT key, address, port, root, apps FROM host WHERE repo = ? AND key > ? ORDER BY key LIMIT 200",
   );
   for (let last = ""; ;) {
-    const rows = portion.all(repo, last) as unknown as HostRow[];
-    if (rows.length === 0) return;
-    yield* rows;
-    last = rows.at(-1)!.key;
+    const rows: readonly unknown[] = portion.all(repo, last);
+    const hosts = rows as HostRow[];
+    if (hosts.length === 0) return;
+    yield* hosts;
+    last = hosts.at(-1)!.key;
   }
 }
 

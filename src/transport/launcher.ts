@@ -67,7 +67,15 @@ export class Launcher implements AsyncDisposable {
       resolve(result);
     });
     const { cwd, env, input, stdout, timeout, grace, drain } = options;
-    const sent = { cwd, env, timeout, ...defined({ input, stdout, grace, drain }) };
+    const sent = {
+      cwd,
+      env,
+      timeout,
+      ...(input !== undefined && { input }),
+      ...(stdout !== undefined && { stdout }),
+      ...(grace !== undefined && { grace }),
+      ...(drain !== undefined && { drain }),
+    };
     tell(child, { kind: "run", id, command, args, options: sent });
     return promise;
   }
@@ -104,10 +112,6 @@ export class Launcher implements AsyncDisposable {
 function resultOf({ result, spawnError }: LauncherAnswer): ProcessResult {
   if (!spawnError) return { ...result, spawnError: undefined };
   return { ...result, spawnError: Object.assign(new Error(spawnError.message), { code: spawnError.code }) };
-}
-
-function defined<Fields extends object>(fields: Fields): { [Name in keyof Fields]: Exclude<Fields[Name], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** A launcher that has just died is noticed by its exit. */

@@ -195,7 +195,8 @@ describe("ConfigRepo", () => {
 
   test("one that is suspended from its beginning says that", () => {
     const { rig, repo, publisher } = new Published();
-    rig.controller.suspension.set({ repo: true, apps: new Set(), hosts: new Set() });
+    const nothing = { desired: new Map(), hosts: new Map() };
+    rig.controller.suspension.set({ repo: true, apps: new Set(), hosts: new Set() }, nothing);
     publisher.publish();
     expect(repo).toMatchObject([{ conditions: [{ type: "Ready", status: "False", reason: "Suspended" }] }]);
     expect(types(repo[0])).toEqual(["Ready"]);

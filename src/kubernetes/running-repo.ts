@@ -123,7 +123,15 @@ export class RunningRepo implements AsyncDisposable {
       ask("ConfigHost", one, { host: one.host });
     }
     this.controller.suspend(stopped);
+    this.#dropAbsent();
     this.#resyncs.take(asked, this.#end.signal);
+  }
+
+  /** A host that left the inventory while it was suspended has kept its object: once it is not, that goes too. */
+  #dropAbsent(): void {
+    const { fleet, known } = this.controller;
+    const kept = [...this.#options.below.hosts.values()].filter(({ host, suspend }) => !suspend && !fleet.has(host));
+    if (known && kept.length > 0) void this.controller.storeAgain({ hosts: kept.map(({ host }) => host) });
   }
 
   /** Makes the object of an app again that somebody has deleted, with all that it said. */

@@ -91,6 +91,11 @@ export class Fleet {
     return this.#storedHosts.values();
   }
 
+  /** Whether the inventory names the host, or the store did at the start and nobody has spoken of it since. */
+  has(key: HostKey): boolean {
+    return this.#hosts.has(key) || this.#storedHosts.get(key) !== undefined;
+  }
+
   hostsOf(app: AppKey): ReadonlySet<HostKey> {
     return this.#members.get(app) ?? new Set();
   }

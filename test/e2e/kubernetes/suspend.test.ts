@@ -114,6 +114,19 @@ describeKube("spec.suspend", () => {
     await world.settled();
   });
 
+  test("of a ConfigHost keeps its object while the host is away, and not longer", async () => {
+    const [here, there] = hosts;
+    await suspend("ConfigHost", world.hostName(there), true);
+    await noticed("ConfigHost", hostKey(there));
+    await world.world.assign(WEB, [here]);
+    await world.when(async () => (await world.host(there))?.status?.apps === undefined, "its record to go");
+    await suspend("ConfigHost", world.hostName(there), false);
+    await world.when(async () => (await world.host(there)) === undefined, "its object to go", 5000);
+    await world.settled(1);
+    await world.world.assign(WEB, hosts);
+    await world.settled();
+  });
+
   test("of a ConfigHost whose label somebody took off holds, and the label comes back", async () => {
     const [here, there] = hosts;
     await suspend("ConfigHost", world.hostName(there), true);

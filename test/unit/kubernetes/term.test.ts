@@ -10,7 +10,7 @@ class SleepyClock extends ManualClock {
     return super.now() + this.#slept;
   }
 
-  sleep(milliseconds: number): void {
+  machineSlept(milliseconds: number): void {
     this.#slept += milliseconds;
   }
 }
@@ -44,11 +44,11 @@ describe("a term", () => {
 
   test("a machine that slept finds it over at the next look, and whoever asks finds it at once", () => {
     const looked = begin();
-    looked.clock.sleep(60_000);
+    looked.clock.machineSlept(60_000);
     looked.clock.advance(500);
     expect(looked.term.signal.aborted).toBe(true);
     const asked = begin();
-    asked.clock.sleep(60_000);
+    asked.clock.machineSlept(60_000);
     expect(asked.term.valid()).toBe(false);
     expect(asked.term.signal.aborted).toBe(true);
   });
@@ -57,7 +57,7 @@ describe("a term", () => {
     const { clock, term } = begin();
     clock.advance(9_000);
     const start = markNow(clock);
-    clock.sleep(2_000);
+    clock.machineSlept(2_000);
     term.renewed(start);
     expect(term.valid()).toBe(false);
   });

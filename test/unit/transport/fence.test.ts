@@ -19,7 +19,7 @@ function world() {
     clock,
     fence,
     allow: (milliseconds: number) => fence.allow(after(milliseconds)),
-    sleep: (milliseconds: number) => (slept += milliseconds),
+    machineSlept: (milliseconds: number) => (slept += milliseconds),
     over: (work: () => Promise<void>) => (over = work),
     ended: () => ended,
   };
@@ -56,28 +56,28 @@ test("each allow replaces the one before, a shorter one too", () => {
 });
 
 test("the time that the machine slept counts, at the next look", () => {
-  const { clock, fence, allow, sleep } = world();
+  const { clock, fence, allow, machineSlept } = world();
   const signal = fence.check();
   allow(10_000);
   clock.advance(100);
-  sleep(20_000);
+  machineSlept(20_000);
   clock.advance(250);
   expect(signal.aborted).toBe(true);
 });
 
 test("a wall clock that is set back lengthens nothing", () => {
-  const { clock, fence, allow, sleep } = world();
+  const { clock, fence, allow, machineSlept } = world();
   allow(1000);
-  sleep(-60_000);
+  machineSlept(-60_000);
   clock.advance(1000);
   expect(fence.check().aborted).toBe(true);
 });
 
 test("a check sees the end before the timer does", () => {
-  const { fence, allow, sleep, ended } = world();
+  const { fence, allow, machineSlept, ended } = world();
   const signal = fence.check();
   allow(1000);
-  sleep(1000);
+  machineSlept(1000);
   expect([signal.aborted, fence.check().aborted, ended()]).toEqual([false, true, 1]);
 });
 
@@ -91,10 +91,10 @@ test("a new allow opens anew, and what was before stays ended", () => {
 });
 
 test("an allow that comes when the time is over, seen by nobody yet, ends what was before", () => {
-  const { fence, allow, sleep, ended } = world();
+  const { fence, allow, machineSlept, ended } = world();
   allow(100);
   const before = fence.check();
-  sleep(100);
+  machineSlept(100);
   allow(100);
   expect([before.aborted, ended(), fence.check().aborted]).toEqual([true, 1, false]);
 });

@@ -5,7 +5,6 @@ import type { HostKey } from "../model/host.ts";
 import type { HostRecord } from "../model/record.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
-import type { Fleet } from "../reconcile/fleet.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
 import { summarizeApp, type AppSummary } from "./app-status.ts";
 import { starting, summarizeRepo, type RepoSummary } from "./repo-status.ts";
@@ -40,8 +39,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #apps = new Map<AppKey, AppSummary>();
   #repo: RepoSummary | undefined;
-  #fleet: Fleet | undefined;
-  #takeChanged: () => ReadonlySet<AppKey> = () => new Set();
+  /** Undefined until Git and the inventory have spoken. */
+  #takeChanged: (() => ReadonlySet<AppKey>) | undefined;
   /** Apps that moved in this interval, and in the one before: a host that lags since then says so now. */
   #restless = new Set<AppKey>();
   #restlessBefore = new Set<AppKey>();
@@ -69,10 +68,7 @@ export class Publisher {
   publish(): void {
     const { controller, clock } = this.#options;
     if (!controller.known) return this.#publishStart();
-    if (this.#fleet !== controller.fleet) {
-      this.#fleet = controller.fleet;
-      this.#takeChanged = this.#fleet.watch();
-    }
+    this.#takeChanged ??= controller.fleet.watch();
     const changed = this.#takeChanged();
     for (const app of changed) {
       this.#publishApp(app);

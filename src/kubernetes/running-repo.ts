@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { ResourceKind } from "../config/resources.ts";
 import type { ConfigRepo } from "../config/schema.ts";
-import type { AppKey } from "../model/app.ts";
+import { appId, type AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
@@ -18,7 +18,6 @@ import type { KubernetesStatusStore } from "./store/status-store.ts";
 import type { StatusWriter } from "./store/status-writer.ts";
 import type { Below } from "./watched-objects.ts";
 import type { Watched, WatchedRepo } from "./watched.ts";
-import { appId } from "../model/app.ts";
 
 /** A repo with all its parts, made by the composition root. */
 export interface BuiltRepo extends AsyncDisposable {

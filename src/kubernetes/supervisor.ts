@@ -48,9 +48,8 @@ export interface SupervisorOptions {
 export class Supervisor implements AsyncDisposable {
   readonly #options: SupervisorOptions;
   readonly #objects: WatchedObjects;
+  /** Also those that are being started. */
   readonly #running = new Map<string, RunningRepo>();
-  /** Also those that are being started. By the name in log, metrics and store. */
-  readonly #controllers = new Map<string, RepoController>();
   /** ConfigRepos that are gone and whose objects are being removed. */
   readonly #forgetting = new Set<string>();
   readonly #queue: RateLimitingQueue<string>;
@@ -84,12 +83,12 @@ export class Supervisor implements AsyncDisposable {
 
   /** Whether people have stopped work on the app on this host; `repo` is the name in the store. */
   holds(repo: string, app: AppKey, host: HostKey): boolean {
-    return this.#controllers.get(repo)?.suspension.holds(app, host) ?? false;
+    return this.#named(repo)?.suspension.holds(app, host) ?? false;
   }
 
   /** Whether people have stopped work on the host itself. */
   isSuspendedHost(repo: string, host: HostKey): boolean {
-    return this.#controllers.get(repo)?.suspension.now.hosts.has(host) ?? false;
+    return this.#named(repo)?.suspension.now.hosts.has(host) ?? false;
   }
 
   /** Tells every transport how long it may work from now on. */
@@ -162,7 +161,6 @@ export class Supervisor implements AsyncDisposable {
     const name = this.#nameOf(key);
     const below = this.#objects.below(key);
     const running = new RunningRepo({ ...this.#options, name, repo, config, below, log: log.child({ repo: name }) });
-    this.#controllers.set(name, running.controller);
     this.#running.set(key, running);
     if (remaining) running.built.allow(remaining());
     try {
@@ -176,6 +174,11 @@ export class Supervisor implements AsyncDisposable {
     log.info({ repo: name }, "ConfigRepo taken up");
   }
 
+  #named(name: string): RepoController | undefined {
+    const { namespace } = this.#options;
+    return this.#running.get(namespace === null ? name : `${namespace}/${name}`)?.controller;
+  }
+
   /** In log, metrics and store. */
   #nameOf(key: string): string {
     return this.#options.namespace === null ? key : key.slice(key.indexOf("/") + 1);
@@ -185,7 +188,6 @@ export class Supervisor implements AsyncDisposable {
     const running = this.#running.get(key);
     if (!running) return;
     this.#running.delete(key);
-    this.#controllers.delete(running.controller.repo);
     this.#options.controller.remove(running.controller);
     await running[Symbol.asyncDispose]();
   }

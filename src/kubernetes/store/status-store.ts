@@ -1,4 +1,3 @@
-import { timeText } from "../conditions.ts";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import type { Condition } from "../../config/resources.ts";
@@ -9,6 +8,7 @@ import type { DesiredRecord, HostRecord, RepoRecord } from "../../model/record.t
 import type { Clock } from "../../ports/clock.ts";
 import type { RepoStatus, StatusChange, StatusStore } from "../../ports/status-store.ts";
 import type { KubeClient } from "../client.ts";
+import { timeText } from "../conditions.ts";
 import { REPO_LABEL, type RepoRef } from "../objects.ts";
 import { hostStatus, NO_RECORD } from "./host-status.ts";
 import { repoLabel, repoSelector } from "./labels.ts";
@@ -21,7 +21,6 @@ import { ResourceApi } from "./resource-api.ts";
 import { readRepo, StatusLoader } from "./status-loader.ts";
 import type { StatusWriter } from "./status-writer.ts";
 import { appStatus } from "./stored-app.ts";
-
 import { notLeading } from "./write-scheduler.ts";
 
 export interface KubernetesStatusStoreOptions {

@@ -1,4 +1,3 @@
-import { timeText } from "../conditions.ts";
 import { z } from "zod";
 import { ConfigAppSpec, ConfigAppStatus, type Attempt } from "../../config/resources.ts";
 import { appId, type AppKey } from "../../model/app.ts";
@@ -6,6 +5,7 @@ import { REASONS, type Reason } from "../../model/errors.ts";
 import type { Digest, Refusal } from "../../model/manifest.ts";
 import type { DesiredRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
+import { timeText } from "../conditions.ts";
 import { configAppName, type Resource } from "../objects.ts";
 import { specApp, textRevision, textTime } from "./text.ts";
 

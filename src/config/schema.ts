@@ -204,12 +204,41 @@ const Sync = z.strictObject({
     .describe("A change that deletes more of an app's files than this is held; 100 deletes everything asked."),
 });
 
+const Drift = z.strictObject({
+  interval: duration({ min: SECOND, max: 30 * DAY, orZero: true })
+    .prefault("1h")
+    .describe("How often each host's files are compared with what was synced; 0s: only when asked for."),
+  action: z
+    .enum(["report", "heal"], { error: "expected report or heal" })
+    .prefault("report")
+    .describe("report: say what somebody else changed. heal: also lay the file of Git over it."),
+  concurrency: z
+    .int({ error: "expected a whole number from 1 to 1000" })
+    .min(1, { error: "expected a whole number from 1 to 1000" })
+    .max(1000, { error: "expected a whole number from 1 to 1000" })
+    .prefault(8)
+    .describe("Hosts compared at a time; at most half of sync.concurrency."),
+  ignore: z
+    .array(z.string({ error: "expected a glob" }).min(1, { error: "expected a glob" }), {
+      error: "expected a list of globs",
+    })
+    .prefault([])
+    .describe("Files that may differ: globs over paths on the host (`/etc/ssl/**`); one without a slash is for names."),
+  keep: z
+    .int({ error: "expected a whole number from 0 to 100" })
+    .min(0, { error: "expected a whole number from 0 to 100" })
+    .max(100, { error: "expected a whole number from 0 to 100" })
+    .prefault(5)
+    .describe("Versions of a hand-edited file that are kept on the host when it is laid over; 0: none."),
+});
+
 const ConfigRepoSpec = z.strictObject({
   git: Git.describe("The repo that says what hosts shall look like."),
   layout: Layout.prefault({}).describe("How the repo is laid out besides mod/env/app."),
   inventory: Inventory.describe("Which hosts run which app; exactly one of http, httpSD, file, static."),
   ssh: Ssh.prefault({}).describe("How hosts are reached."),
   sync: Sync.prefault({}).describe("How hosts are synced."),
+  drift: Drift.prefault({}).describe("What is done about files that somebody changed on a host."),
   suspend: z.boolean().prefault(false).describe("true stops all work on this repo; nothing else changes."),
 });
 

@@ -103,6 +103,8 @@ export class Metrics {
         this.#syncs.inc({ repo, result });
         this.#syncDuration.observe({ repo }, seconds);
       },
+      verified: () => undefined,
+      replaced: () => undefined,
       propagated: (seconds) => this.#propagation.observe({ repo }, seconds),
       observe: (fleet) =>
         void this.#fleets.set(repo, { fleet, revisions: new Map(), lagging: new Map(), suspended: [] }),

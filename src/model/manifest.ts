@@ -17,6 +17,8 @@ export interface FileEntry {
   readonly group: string;
   /** Permission bits. */
   readonly mode: number;
+  /** Set by the attribute `secret`: its content is shown to nobody. It does not count for the digest. */
+  readonly secret?: true;
 }
 
 /** The files of an app, overlay included, sorted by path, each path once. */

@@ -1,4 +1,5 @@
 import type { AppKey } from "./app.ts";
+import type { Drift } from "./drift.ts";
 import type { Reason } from "./errors.ts";
 import type { HostKey } from "./host.ts";
 import type { Digest, Refusal } from "./manifest.ts";
@@ -31,6 +32,8 @@ export interface AppRecord {
   readonly failure: Failure | null;
   /** When a sync that takes long began; null when none runs. Never trusted across a restart. */
   readonly syncingSince: number | null;
+  /** What somebody else changed of what was synced; absent when nothing of that is known. */
+  readonly drift?: Drift;
 }
 
 export interface Failure {
@@ -41,6 +44,8 @@ export interface Failure {
   readonly at: number;
   /** Attempts in a row that failed. */
   readonly attempts: number;
+  /** Set when it was a look at what was synced that failed, and no sync: only another look can tell that it is over. */
+  readonly verifying?: true;
 }
 
 export interface HostRecord {

@@ -23,6 +23,13 @@ export interface GitSource extends AsyncDisposable {
    * is told that nobody needs them. Throws LfsPointer, SourceUnavailable, ControllerNoSpace.
    */
   materialize(trees: Iterable<string>): Promise<void>;
+  /**
+   * SHA-256 in hex of the content of each blob, which is what `sha256sum` says of the file; of a symlink it
+   * is that of its target. Throws SourceUnavailable.
+   */
+  checksums(blobs: Iterable<string>): Promise<ReadonlyMap<string, string>>;
+  /** The content of a blob; null when it has more than `limit` bytes. Throws SourceUnavailable. */
+  content(blob: string, limit: number): Promise<Buffer | null>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */
   pin(commits: Iterable<string>): Promise<void>;
   /** Removes the snapshots and pins that are not listed. */

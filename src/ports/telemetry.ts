@@ -1,4 +1,5 @@
 import type { AppKey } from "../model/app.ts";
+import type { Reason } from "../model/errors.ts";
 import type { Revision } from "../model/revision.ts";
 import type { State } from "../model/state.ts";
 
@@ -10,14 +11,22 @@ export interface RepoTelemetry extends Disposable {
   synced(result: SyncResult, seconds: number): void;
   /** From the moment a revision was seen (or the host came) to the moment the host had it. */
   propagated(seconds: number): void;
+  /** One look at what a host has. */
+  verified(result: VerifyResult, seconds: number): void;
+  /** So many files that somebody else had changed were laid over. */
+  replaced(files: number): void;
   /** Asks `fleet` at each scrape. */
   observe(fleet: FleetObservation): void;
 }
 
 export type SyncResult = "success" | "failed" | "unreachable";
 
+export type VerifyResult = "clean" | "drifted" | "failed" | "unreachable";
+
 export interface FleetObservation {
   readonly hosts: number;
+  /** How many things are wrong with Git and the inventory now, by reason. */
+  problems(): ReadonlyMap<Reason, number>;
   /** The repo always; apps and hosts only while they are suspended. */
   suspended(): readonly SuspendedObject[];
   /** The apps that moved since the last call; the first call gives all. Costs nothing for the others. */
@@ -37,6 +46,12 @@ export interface AppObservation {
     readonly revision: Revision;
     readonly hosts: Readonly<Record<State, number>>;
     readonly lagSince: number | null;
+    /** Files on all its hosts that somebody else changed. */
+    readonly driftedFiles: number;
+    /** Of its files, those that drift again and again (`recurringPaths`), over all hosts. */
+    readonly recurringFiles: number;
+    /** Hosts by the reason why they failed or are held. */
+    readonly failures: ReadonlyMap<Reason, number>;
   } | null;
 }
 

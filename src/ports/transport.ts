@@ -13,7 +13,22 @@ export interface Transport extends AsyncDisposable {
    * goes wrong on the controller is an outcome too. When the signal aborts, or after `timeout`
    * milliseconds, everything it started has ended before it resolves.
    */
-  apply(host: Host, change: PreparedChange, options: { timeout: number; signal: AbortSignal }): Promise<Outcome>;
+  apply(host: Host, change: PreparedChange, options: WorkOptions): Promise<Applied>;
+  /**
+   * What lies on the host at these paths, in their order; one remote command that writes nothing and moves
+   * no content. The same list object may be given for many hosts: what can be made once is. Throws what
+   * concerns the host as a whole, and ProtocolError when its answer cannot be understood.
+   */
+  inspect(host: Host, files: readonly InspectedFile[], options: WorkOptions): Promise<readonly FileFact[]>;
+  /**
+   * The content of these files, in their order; null for what is no plain file, is larger than `limit`
+   * bytes, or cannot be read. Throws as `inspect` does.
+   */
+  read(
+    host: Host,
+    paths: readonly string[],
+    options: WorkOptions & { limit: number },
+  ): Promise<readonly (Buffer | null)[]>;
   /**
    * It may work for so long from now on, unless allowed again; then everything that it started is
    * ended, even if this process is stopped, and `apply` is Interrupted. Never called: no limit.
@@ -21,7 +36,53 @@ export interface Transport extends AsyncDisposable {
   allow?(milliseconds: number): void;
 }
 
+export interface WorkOptions {
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+}
+
 export type Outcome = ReadonlyMap<AppKey, FssyncError | null>;
+
+export interface Applied {
+  readonly outcome: Outcome;
+  /** What of `AppChange.replaces` had been changed by somebody else, also when the app failed then. */
+  readonly replaced: ReadonlyMap<AppKey, readonly FoundReplaced[]>;
+}
+
+export interface FoundReplaced {
+  readonly path: string;
+  /** Absolute path on the host where its version is now; absent when it was not to be kept. */
+  readonly kept?: string;
+}
+
+/** A path to look at. */
+export type InspectedFile = Pick<FileEntry, "path">;
+
+/** What lies at a path. `other`: a folder, a device and the like. */
+export type FileFact =
+  | { readonly kind: "missing" }
+  | { readonly kind: "other" }
+  | (Attributes & {
+      readonly kind: "file";
+      /** Permission bits. */
+      readonly mode: number;
+      /** SHA-256 in hex; null when the login may not read the file. */
+      readonly checksum: string | null;
+    })
+  | (Attributes & {
+      readonly kind: "symlink";
+      /** SHA-256 in hex of its target. */
+      readonly checksum: string;
+    });
+
+/** Names as the host knows them; a number that has no name there is written as that number. */
+interface Attributes {
+  readonly owner: string;
+  readonly group: string;
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** What a group of hosts needs: the same bytes, whoever they are. */
 export interface HostChange {
@@ -33,6 +94,8 @@ export interface HostChange {
    * left alone when not.
    */
   readonly emptyFolders: readonly string[];
+  /** How many versions of a file that somebody else had changed are kept on the host; 0 when absent. */
+  readonly keepVersions?: number;
 }
 
 export interface AppChange {
@@ -40,6 +103,17 @@ export interface AppChange {
   readonly send: readonly FileEntry[];
   /** Paths that an earlier sync put there. A path that is gone already is no error. */
   readonly delete: readonly string[];
+  /**
+   * Of what is sent and deleted, the files that earlier syncs put there. One that is none of the versions
+   * named was changed by somebody else: before anything is sent it is kept and told. What is missing is not.
+   */
+  readonly replaces?: readonly KnownFile[];
+}
+
+export interface KnownFile {
+  readonly path: string;
+  /** SHA-256 in hex of every content (of every target, of a symlink) that it may have. */
+  readonly checksums: readonly string[];
 }
 
 /** Made by `prepare`, understood only by the transport that made it. */

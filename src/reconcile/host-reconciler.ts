@@ -107,7 +107,7 @@ export class HostReconciler {
       await source.pin(new Set(apps.filter(({ retired }) => !retired).map((app) => revisionCommit(app.revision))));
       await this.#begin(host, apps);
       using _ = this.#showSyncing(host, apps);
-      outcome = await transport.apply(host.host, group.prepared, { timeout, signal });
+      ({ outcome } = await transport.apply(host.host, group.prepared, { timeout, signal }));
     }
     return group.plan.apps.map(({ app, action, refusal }) => ({
       desired: desiredOf.get(app)!,

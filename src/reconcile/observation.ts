@@ -1,36 +1,65 @@
 import type { AppKey } from "../model/app.ts";
+import type { Reason } from "../model/errors.ts";
+import { recurringPaths } from "../model/drift.ts";
 import { STATES, type State } from "../model/state.ts";
+import type { Problem } from "../model/record.ts";
 import { stateOf } from "../plan/state.ts";
 import type { AppObservation, FleetObservation, SuspendedObject } from "../ports/telemetry.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Suspension } from "./suspension.ts";
 
+export interface ObservedParts {
+  readonly repo: string;
+  readonly fleet: Fleet;
+  readonly suspension: Suspension;
+  readonly problems: () => readonly Problem[];
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
 /** The fleet in numbers, counted anew only for the apps that moved since the last look. */
-export function observeFleet(repo: string, fleet: Fleet, suspension: Suspension): FleetObservation {
+export function observeFleet(parts: ObservedParts): FleetObservation {
+  const { repo, fleet, suspension, problems, now } = parts;
   const takeChanged = fleet.watch();
   return {
     get hosts() {
       return fleet.hosts.size;
     },
     suspended: () => suspendedObjects(repo, suspension),
+    problems: () => counted(problems().map(({ reason }) => reason)),
     *takeChanged() {
-      for (const app of takeChanged()) yield observeApp(fleet, app, suspension);
+      for (const app of takeChanged()) yield observeApp(fleet, app, suspension, now());
     },
   };
 }
 
-function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension): AppObservation {
+function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension, now: number): AppObservation {
   const desired = fleet.desired.get(app);
   if (!desired) return { app, current: null };
   const hosts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<State, number>;
+  const failures: Reason[] = [];
   let lagSince: number | null = null;
+  let driftedFiles = 0;
+  let recurringFiles = 0;
   for (const key of fleet.hostsOf(app)) {
     const record = fleet.hosts.get(key)?.records.get(app);
     if (!record) continue;
     hosts[stateOf(record, desired, suspension.holds(app, key))] += 1;
     if (record.lagSince !== null) lagSince = Math.min(lagSince ?? Infinity, record.lagSince);
+    const reason = desired.refused?.reason ?? record.failure?.reason;
+    if (reason) failures.push(reason);
+    if (!record.drift) continue;
+    driftedFiles += record.drift.count;
+    recurringFiles += recurringPaths(record.drift, now).length;
   }
-  return { app, current: { revision: desired.revision, hosts, lagSince } };
+  const { revision } = desired;
+  return { app, current: { revision, hosts, lagSince, driftedFiles, recurringFiles, failures: counted(failures) } };
+}
+
+function counted<T>(items: readonly T[]): ReadonlyMap<T, number> {
+  const counts = new Map<T, number>();
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1);
+  return counts;
 }
 
 function suspendedObjects(repo: string, { now }: Suspension): SuspendedObject[] {

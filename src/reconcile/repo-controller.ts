@@ -158,7 +158,8 @@ export class RepoController implements AsyncDisposable {
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
     const collector = (this.#collector = new Collector({ source, fleet, groups }));
     this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, collector, suspension, timeout });
-    telemetry.observe(observeFleet(repo, fleet, suspension));
+    const problems = () => this.#problems.all;
+    telemetry.observe(observeFleet({ repo, fleet, suspension, problems, now: () => clock.now() }));
     await this.#polls.load({ fleet, saver: this.#saver, collector });
   }
 

@@ -130,6 +130,14 @@ export class GitMirrorSource implements GitSource {
     );
   }
 
+  async checksums(): Promise<ReadonlyMap<string, string>> {
+    throw new FssyncError("Internal", "checksums are not built yet");
+  }
+
+  async content(): Promise<Buffer | null> {
+    throw new FssyncError("Internal", "content is not built yet");
+  }
+
   async pin(commits: Iterable<string>): Promise<void> {
     await this.#open();
     await this.#watched("Pinning commits", "SourceUnavailable", () =>

@@ -4,7 +4,15 @@ import { formatDuration } from "../model/duration.ts";
 import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { HostChange, Outcome, PreparedChange, Transport } from "../ports/transport.ts";
+import type {
+  Applied,
+  FileFact,
+  HostChange,
+  Outcome,
+  PreparedChange,
+  Transport,
+  WorkOptions,
+} from "../ports/transport.ts";
 import { Fence, instantIn } from "./fence.ts";
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
 import { HostRun, type Run } from "./host-run.ts";
@@ -74,14 +82,22 @@ export class OpenSshTransport implements Transport {
     return PreparedLists.make(change, join(this.#options.dir, `${CHANGE_PREFIX}${++this.#changes}`));
   }
 
-  async apply(host: Host, change: PreparedChange, options: { timeout: number; signal: AbortSignal }): Promise<Outcome> {
+  async inspect(): Promise<readonly FileFact[]> {
+    throw new FssyncError("Internal", "inspect is not built yet");
+  }
+
+  async read(): Promise<readonly (Buffer | null)[]> {
+    throw new FssyncError("Internal", "read is not built yet");
+  }
+
+  async apply(host: Host, change: PreparedChange, options: WorkOptions): Promise<Applied> {
     const work = this.#apply(host, change, options);
     this.#running.add(work);
     try {
-      return await work;
+      return { outcome: await work, replaced: new Map() };
     } catch (error) {
       const failure = asFssyncError(error);
-      return new Map(change.change.apps.map(({ app }) => [app, failure]));
+      return { outcome: new Map(change.change.apps.map(({ app }) => [app, failure])), replaced: new Map() };
     } finally {
       this.#running.delete(work);
     }
@@ -103,7 +119,7 @@ export class OpenSshTransport implements Transport {
     await this.#launcher?.[Symbol.asyncDispose]();
   }
 
-  async #apply(host: Host, change: PreparedChange, { timeout, signal }: { timeout: number; signal: AbortSignal }) {
+  async #apply(host: Host, change: PreparedChange, { timeout, signal }: WorkOptions): Promise<Outcome> {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
     const fence = this.#fence.check();

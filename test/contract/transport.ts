@@ -92,7 +92,7 @@ export function transportContract(name: string, factory: TransportFactory): void
       const { emptyFolders = [], timeout = 20_000, signal = new AbortController().signal } = options;
       const by = options.by ?? transport;
       await using prepared = await by.prepare(snapshots.change(apps, emptyFolders));
-      return await by.apply(options.on ?? host, prepared, { timeout, signal });
+      return (await by.apply(options.on ?? host, prepared, { timeout, signal })).outcome;
     }
 
     async function sync(files: Record<string, string | FileSpec>, deletes: string[] = [], options?: ApplyOptions) {
@@ -341,14 +341,14 @@ export function transportContract(name: string, factory: TransportFactory): void
         const second = await fleet.add();
         const prepared = await transport.prepare(snapshots.change([snapshots.app(WEB, { "etc/a": "a" })]));
         const options = { timeout: 20_000, signal: new AbortController().signal };
-        for (const outcome of await Promise.all(
+        for (const { outcome } of await Promise.all(
           [host, asHost(second)].map((each) => transport.apply(each, prepared, options)),
         )) {
           expectSynced(outcome);
         }
         expect(readFileSync(join(second.dir, "etc/a"), "utf8")).toBe("a");
         await prepared[Symbol.asyncDispose]();
-        expect((await transport.apply(host, prepared, options)).get(WEB)).toMatchObject({ reason: "Internal" });
+        expect((await transport.apply(host, prepared, options)).outcome.get(WEB)).toMatchObject({ reason: "Internal" });
       });
     });
 
@@ -516,7 +516,7 @@ export function transportContract(name: string, factory: TransportFactory): void
         for (const identity of ["", "not a key\n"]) {
           const poor = make({ secret: () => Promise.resolve(keys().set("identity", identity)) });
           const prepared = await poor.prepare(snapshots.change([snapshots.app(WEB, { a: "a" })]));
-          const outcome = await poor.apply(host, prepared, { timeout: 9000, signal: new AbortController().signal });
+          const { outcome } = await poor.apply(host, prepared, { timeout: 9000, signal: new AbortController().signal });
           expect(outcome.get(WEB)).toMatchObject({ reason: "SecretInvalid" });
           await poor[Symbol.asyncDispose]();
         }

@@ -13,6 +13,11 @@ export function objectId(name: string): string {
   return createHash("sha1").update(name).digest("hex");
 }
 
+/** What `FakeGitSource.checksums` says of a blob. */
+export function checksumOf(blob: string): string {
+  return createHash("sha256").update(blob).digest("hex");
+}
+
 export function revisionOf(name: string): Revision {
   return revision("main", objectId(name));
 }

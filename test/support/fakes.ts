@@ -6,10 +6,19 @@ import type { DesiredApp } from "../../src/model/manifest.ts";
 import { revision, type Revision } from "../../src/model/revision.ts";
 import type { BaseApp, Discovery, GitSource } from "../../src/ports/git-source.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../../src/ports/inventory.ts";
-import type { FleetObservation, RepoTelemetry, SyncResult } from "../../src/ports/telemetry.ts";
-import type { HostChange, Outcome, PreparedChange, Transport } from "../../src/ports/transport.ts";
+import type { FleetObservation, RepoTelemetry, SyncResult, VerifyResult } from "../../src/ports/telemetry.ts";
+import type {
+  Applied,
+  FileFact,
+  FoundReplaced,
+  HostChange,
+  InspectedFile,
+  PreparedChange,
+  Transport,
+  WorkOptions,
+} from "../../src/ports/transport.ts";
 import { noMetrics } from "../../src/queue/metrics.ts";
-import { makeApp, objectId, type Files } from "./factories.ts";
+import { checksumOf, makeApp, objectId, type Files } from "./factories.ts";
 
 /** Lets everything run that waits for nothing but promises: the fakes answer without timers. */
 export async function quiet(): Promise<void> {
@@ -90,6 +99,15 @@ export class FakeGitSource implements GitSource {
     }
   }
 
+  /** Of a blob that a test made of text, `checksumOf` the blob's id: no real content stands behind it. */
+  async checksums(blobs: Iterable<string>): Promise<ReadonlyMap<string, string>> {
+    return new Map([...blobs].map((blob) => [blob, checksumOf(blob)]));
+  }
+
+  async content(blob: string): Promise<Buffer | null> {
+    return Buffer.from(`content of ${blob}\n`);
+  }
+
   async pin(commits: Iterable<string>): Promise<void> {
     if (this.pinError) throw this.pinError;
     for (const commit of commits) this.pinned.add(commit);
@@ -156,7 +174,7 @@ export class FakeInventory implements Inventory {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-export interface Applied {
+export interface AppliedChange {
   readonly host: HostKey;
   readonly change: HostChange;
   readonly timeout: number;
@@ -173,8 +191,14 @@ export class FakeTransport implements Transport {
   readonly forgets = new Set<AppKey>();
   /** Called as an apply begins. */
   onApply: (host: Host) => void = () => {};
+  /** What lies on a host, by path: for `inspect`, and for what `apply` finds changed. Nothing is there unless a test says so. */
+  readonly facts = new Map<HostKey, Map<string, FileFact>>();
+  readonly contents = new Map<string, Buffer>();
+  readonly inspections: { readonly host: HostKey; readonly paths: readonly string[] }[] = [];
+  /** Why a host cannot be looked at. */
+  inspectError: (host: HostKey) => FssyncError | null = () => null;
   /** In the order in which they began. */
-  readonly applies: Applied[] = [];
+  readonly applies: AppliedChange[] = [];
   /** Hosts being worked on, with how many applies. */
   readonly running = new Map<HostKey, number>();
   mostAtOnce = 0;
@@ -191,7 +215,7 @@ export class FakeTransport implements Transport {
     this.#gates.delete(host);
   }
 
-  appliesTo(host: HostKey): Applied[] {
+  appliesTo(host: HostKey): AppliedChange[] {
     return this.applies.filter((apply) => apply.host === host);
   }
 
@@ -203,11 +227,7 @@ export class FakeTransport implements Transport {
     return { change, [Symbol.asyncDispose]: async () => void (this.disposed += 1) };
   }
 
-  async apply(
-    host: Host,
-    { change }: PreparedChange,
-    { timeout, signal }: { timeout: number; signal: AbortSignal },
-  ): Promise<Outcome> {
+  async apply(host: Host, { change }: PreparedChange, { timeout, signal }: WorkOptions): Promise<Applied> {
     const { key } = host;
     this.applies.push({ host: key, change, timeout });
     this.#count(key, 1);
@@ -216,12 +236,39 @@ export class FakeTransport implements Transport {
     if (gate) await Promise.race([gate.promise, aborted(signal)]);
     this.#count(key, -1);
     const apps = change.apps.filter(({ app }) => !this.forgets.has(app));
-    return new Map(
+    const outcome = new Map(
       apps.map(({ app }) => [
         app,
         signal.aborted ? new FssyncError("Interrupted", "told to stop") : this.refuses(key, app),
       ]),
     );
+    return { outcome, replaced: new Map(apps.map(({ app }) => [app, this.#replacedBy(key, change, app)])) };
+  }
+
+  async inspect(host: Host, files: readonly InspectedFile[]): Promise<readonly FileFact[]> {
+    this.inspections.push({ host: host.key, paths: files.map(({ path }) => path) });
+    const { key } = host;
+    this.#count(key, 1);
+    const gate = this.#gates.get(key);
+    if (gate) await gate.promise;
+    this.#count(key, -1);
+    const error = this.inspectError(key);
+    if (error) throw error;
+    return files.map(({ path }) => this.facts.get(key)?.get(path) ?? { kind: "missing" });
+  }
+
+  async read(host: Host, paths: readonly string[]): Promise<readonly (Buffer | null)[]> {
+    return paths.map((path) => this.contents.get(`${host.key} ${path}`) ?? null);
+  }
+
+  #replacedBy(host: HostKey, change: HostChange, app: AppKey): FoundReplaced[] {
+    const known = change.apps.find((each) => each.app === app)?.replaces ?? [];
+    return known.flatMap(({ path, checksums }) => {
+      const fact = this.facts.get(host)?.get(path);
+      const edited =
+        fact && fact.kind !== "missing" && !("checksum" in fact && checksums.includes(fact.checksum ?? ""));
+      return edited ? [{ path, ...(change.keepVersions ? { kept: `/kept/${path}` } : {}) }] : [];
+    });
   }
 
   #count(host: HostKey, by: 1 | -1): void {
@@ -254,6 +301,17 @@ export class SilentTelemetry implements RepoTelemetry {
 
   synced(result: SyncResult): void {
     this.syncs.push(result);
+  }
+
+  readonly verifications: VerifyResult[] = [];
+  replacedFiles = 0;
+
+  verified(result: VerifyResult): void {
+    this.verifications.push(result);
+  }
+
+  replaced(files: number): void {
+    this.replacedFiles += files;
   }
 
   propagated(seconds: number): void {

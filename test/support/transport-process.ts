@@ -42,7 +42,7 @@ async function syncAll(): Promise<void> {
   const options = { timeout: 20_000, signal: new AbortController().signal };
   await Promise.all(
     hosts.map(async (host) => {
-      const outcome = await transport.apply(host, prepared, options);
+      const { outcome } = await transport.apply(host, prepared, options);
       process.stdout.write(`${host.key} ${reasons(outcome)}\n`);
     }),
   );

@@ -70,7 +70,7 @@ describe("the connections of OpenSshTransport", () => {
   async function sync(transport: OpenSshTransport, machine: FleetHost, text = String(Math.random())) {
     await using prepared = await transport.prepare(snapshots.change([snapshots.app(APP, { "etc/a": text })]));
     const options = { timeout: 20_000, signal: new AbortController().signal };
-    const outcome = await transport.apply(asHost(machine), prepared, options);
+    const { outcome } = await transport.apply(asHost(machine), prepared, options);
     return outcome.get(APP)?.reason ?? readFileSync(join(machine.dir, "etc/a"), "utf8") === text;
   }
 

@@ -11,6 +11,7 @@ describe("loading a configuration file", () => {
       kind: "ConfigRepo",
       metadata: { name: "serverfiles" },
       spec: {
+        drift: { interval: 3_600_000, action: "report", concurrency: 8, ignore: [], keep: 5 },
         git: { url: "https://git.example.com/ops/files.git", branch: "main", interval: 10_000, timeout: 60_000 },
         layout: {},
         inventory: { interval: 60_000, envAliases: {}, maxShrinkPercent: 50, static: [] },

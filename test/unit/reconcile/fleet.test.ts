@@ -494,7 +494,13 @@ describe("putting records", () => {
 describe("what moved since the last look", () => {
   test("all at first, then only the apps whose hosts or records moved, and those that are gone", () => {
     const { fleet, commit, put } = setUp();
-    const observed = observeFleet("files", fleet, new Suspension(false));
+    const observed = observeFleet({
+      repo: "files",
+      fleet,
+      suspension: new Suspension(false),
+      problems: () => [],
+      now: () => 0,
+    });
     const app = web({ a: "1" });
     commit(app, api({ b: "1" }));
     fleet.setHosts(answer({ [WEB]: [h1, h2], [API]: [h3] }));
@@ -518,7 +524,15 @@ describe("what moved since the last look", () => {
     fleet.setHosts(answer({ [WEB]: [h1] }));
     clock.advance(1000);
     fleet.setHosts(answer({ [WEB]: [h1, h2] }));
-    const [app] = [...observeFleet("files", fleet, new Suspension(true)).takeChanged()];
+    const [app] = [
+      ...observeFleet({
+        repo: "files",
+        fleet,
+        suspension: new Suspension(true),
+        problems: () => [],
+        now: () => 0,
+      }).takeChanged(),
+    ];
     expect(app!.current).toMatchObject({ lagSince: began, hosts: { Suspended: 2 } });
   });
 });

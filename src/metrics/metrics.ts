@@ -1,47 +1,52 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { appId, type AppKey } from "../model/app.ts";
-import { STATES } from "../model/state.ts";
-import type { Revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { FleetObservation, RepoTelemetry, SuspendedObject } from "../ports/telemetry.ts";
+import type { RepoTelemetry, SyncResult, VerifyResult } from "../ports/telemetry.ts";
+import { FleetInstruments } from "./fleet-instruments.ts";
+import type { MetricFamily } from "./gauge-lines.ts";
 import { QueueInstruments } from "./queue-instruments.ts";
+import { Turns } from "./turns.ts";
 
 const SYNC_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const VERIFY_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const PROPAGATION_BUCKETS = [0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400];
-const APP = ["repo", "mod", "env", "app"] as const;
 
-/** All metrics of the design in one registry; docs/metrics.md lists them. */
+const SYNC_RESULTS = ["success", "failed", "unreachable"] as const satisfies SyncResult[];
+const VERIFY_RESULTS = ["clean", "drifted", "failed", "unreachable"] as const satisfies VerifyResult[];
+const ANSWERS = ["success", "failure"] as const;
+
+/** All metrics of the design; docs/metrics.md lists them. */
 export class Metrics {
-  readonly registry = new Registry();
   readonly #clock: Clock;
-  readonly #queues = new QueueInstruments(this.registry);
-  readonly #fleets = new Map<string, RepoFleet>();
+  readonly #registry = new Registry();
+  readonly #queues = new QueueInstruments(this.#registry);
+  readonly #fleets: FleetInstruments;
+  #exposing: Promise<string> | null = null;
 
-  readonly #appHosts = this.#gauge("fssync_app_hosts", "Hosts of an app by state.", [...APP, "state"]);
-  readonly #appInfo = this.#gauge("fssync_app_info", "Always 1; the revision that an app shall have.", [
-    ...APP,
-    "revision",
-  ]);
-  readonly #lag = this.#gauge(
-    "fssync_app_oldest_lag_seconds",
-    "Seconds since the host of an app that lags the longest began to lag behind Git; 0 when none does.",
-    APP,
-  );
   readonly #syncs = this.#counter("fssync_sync_total", "Syncs of one host by result.", ["repo", "result"]);
-  readonly #syncDuration = new Histogram({
-    name: "fssync_sync_duration_seconds",
-    help: "Seconds that the sync of one host took.",
-    labelNames: ["repo"],
-    buckets: SYNC_BUCKETS,
-    registers: [this.registry],
-  });
-  readonly #propagation = new Histogram({
-    name: "fssync_propagation_seconds",
-    help: "Seconds from the moment a revision was seen to the moment a host had it.",
-    labelNames: ["repo"],
-    buckets: PROPAGATION_BUCKETS,
-    registers: [this.registry],
-  });
+  readonly #syncDuration = this.#histogram(
+    "fssync_sync_duration_seconds",
+    "Seconds that the sync of one host took.",
+    SYNC_BUCKETS,
+  );
+  readonly #propagation = this.#histogram(
+    "fssync_propagation_seconds",
+    "Seconds from the moment a revision was seen to the moment a host had it.",
+    PROPAGATION_BUCKETS,
+  );
+  readonly #verifications = this.#counter("fssync_verify_total", "Looks at what one host has, by result.", [
+    "repo",
+    "result",
+  ]);
+  readonly #verifyDuration = this.#histogram(
+    "fssync_verify_duration_seconds",
+    "Seconds that the look at what one host has took.",
+    VERIFY_BUCKETS,
+  );
+  readonly #replaced = this.#counter(
+    "fssync_drift_replaced_files_total",
+    "Files that somebody else had changed on a host and that fssync laid its own over.",
+    ["repo"],
+  );
   readonly #fetches = this.#counter("fssync_git_fetch_total", "Polls of the Git remote by result.", ["repo", "result"]);
   readonly #fetched = this.#gauge(
     "fssync_git_last_success_timestamp_seconds",
@@ -57,21 +62,27 @@ export class Metrics {
     "When the inventory last answered in full, as a Unix time.",
     ["repo"],
   );
-  readonly #hosts = this.#gauge("fssync_inventory_hosts", "Hosts in the inventory.", ["repo"]);
-  readonly #suspended = this.#gauge("fssync_suspended", "1 while work is suspended.", ["repo", "kind", "name"]);
-
   readonly #leader = this.#gauge("fssync_leader", "1 while this process is the one that syncs.", []);
 
   constructor({ clock, version }: { clock: Clock; version: string }) {
     this.#clock = clock;
+    this.#fleets = new FleetInstruments(clock);
     this.#gauge("fssync_build_info", "Always 1; the version of fssync.", ["version"]).set({ version }, 1);
   }
 
-  /** The metrics in Prometheus' text format, brought up to date first. */
-  async expose(): Promise<string> {
-    for (const [repo, fleet] of this.#fleets) this.#refresh(repo, fleet);
-    this.#queues.refresh();
-    return await this.registry.metrics();
+  /**
+   * The metrics in Prometheus' text format, brought up to date first. However large the fleet, the
+   * event loop is never held for long; scrapes that come meanwhile get the same text.
+   */
+  expose(): Promise<string> {
+    this.#exposing ??= this.#expose().finally(() => (this.#exposing = null));
+    return this.#exposing;
+  }
+
+  /** All metrics, those without a series included. */
+  get families(): readonly MetricFamily[] {
+    const counted = this.#registry.getMetricsAsArray() as unknown as MetricFamily[];
+    return [...counted, ...this.#fleets.families];
   }
 
   /** Whether this process is the one that syncs. */
@@ -81,13 +92,7 @@ export class Metrics {
 
   /** Counters of the repo start at zero. Disposing it removes every series of the repo. */
   forRepo(repo: string): RepoTelemetry {
-    for (const result of ["success", "failed", "unreachable"]) this.#syncs.inc({ repo, result }, 0);
-    for (const result of ["success", "failure"]) {
-      this.#fetches.inc({ repo, result }, 0);
-      this.#refreshes.inc({ repo, result }, 0);
-    }
-    this.#syncDuration.zero({ repo });
-    this.#propagation.zero({ repo });
+    this.#begin(repo);
     const queue = this.#queues.forQueue(repo);
     return {
       queue,
@@ -103,85 +108,59 @@ export class Metrics {
         this.#syncs.inc({ repo, result });
         this.#syncDuration.observe({ repo }, seconds);
       },
-      verified: () => undefined,
-      replaced: () => undefined,
+      verified: (result, seconds) => {
+        this.#verifications.inc({ repo, result });
+        this.#verifyDuration.observe({ repo }, seconds);
+      },
+      replaced: (files) => this.#replaced.inc({ repo }, files),
       propagated: (seconds) => this.#propagation.observe({ repo }, seconds),
-      observe: (fleet) =>
-        void this.#fleets.set(repo, { fleet, revisions: new Map(), lagging: new Map(), suspended: [] }),
+      observe: (fleet) => this.#fleets.observe(repo, fleet),
       [Symbol.dispose]: () => {
         queue[Symbol.dispose]();
-        this.#remove(repo);
+        this.#end(repo);
       },
     };
   }
 
-  #remove(repo: string): void {
-    for (const app of this.#fleets.get(repo)?.revisions.keys() ?? []) this.#removeApp(repo, app);
-    for (const { kind, name } of this.#fleets.get(repo)?.suspended ?? []) this.#suspended.remove({ repo, kind, name });
-    this.#fleets.delete(repo);
-    for (const result of ["success", "failed", "unreachable"]) this.#syncs.remove({ repo, result });
-    for (const result of ["success", "failure"]) {
+  async #expose(): Promise<string> {
+    const turns = new Turns(this.#clock);
+    await this.#fleets.refresh(turns);
+    this.#queues.refresh();
+    return [await this.#registry.metrics(), ...this.#fleets.families, ""].join("\n");
+  }
+
+  #begin(repo: string): void {
+    for (const result of SYNC_RESULTS) this.#syncs.inc({ repo, result }, 0);
+    for (const result of VERIFY_RESULTS) this.#verifications.inc({ repo, result }, 0);
+    for (const result of ANSWERS) {
+      this.#fetches.inc({ repo, result }, 0);
+      this.#refreshes.inc({ repo, result }, 0);
+    }
+    this.#replaced.inc({ repo }, 0);
+    for (const timed of [this.#syncDuration, this.#verifyDuration, this.#propagation]) timed.zero({ repo });
+  }
+
+  #end(repo: string): void {
+    this.#fleets.remove(repo);
+    for (const result of SYNC_RESULTS) this.#syncs.remove({ repo, result });
+    for (const result of VERIFY_RESULTS) this.#verifications.remove({ repo, result });
+    for (const result of ANSWERS) {
       this.#fetches.remove({ repo, result });
       this.#refreshes.remove({ repo, result });
     }
-    for (const each of [this.#syncDuration, this.#propagation, this.#fetched, this.#refreshed, this.#hosts]) {
-      each.remove({ repo });
-    }
-  }
-
-  #removeApp(repo: string, app: AppKey): void {
-    const { revisions, lagging } = this.#fleets.get(repo)!;
-    const labels = { repo, ...appId(app) };
-    const revision = revisions.get(app);
-    if (revision !== undefined) this.#appInfo.remove({ ...labels, revision });
-    revisions.delete(app);
-    lagging.delete(app);
-    this.#lag.remove(labels);
-    for (const state of STATES) this.#appHosts.remove({ ...labels, state });
-  }
-
-  #refresh(repo: string, { fleet, revisions, lagging, suspended }: RepoFleet): void {
-    this.#hosts.set({ repo }, fleet.hosts);
-    this.#refreshSuspended(repo, fleet, suspended);
-    for (const { app, current } of fleet.takeChanged()) {
-      const labels = { repo, ...appId(app) };
-      const before = revisions.get(app);
-      if (before && before !== current?.revision) this.#appInfo.remove({ ...labels, revision: before });
-      if (current) {
-        revisions.set(app, current.revision);
-        lagging.set(app, current.lagSince);
-        this.#appInfo.set({ ...labels, revision: current.revision }, 1);
-        for (const state of STATES) this.#appHosts.set({ ...labels, state }, current.hosts[state]);
-      } else {
-        this.#removeApp(repo, app);
-      }
-    }
-    const now = this.#clock.now();
-    for (const [app, since] of lagging) {
-      this.#lag.set({ repo, ...appId(app) }, since === null ? 0 : Math.max(0, now - since) / 1000);
-    }
-  }
-
-  #refreshSuspended(repo: string, fleet: FleetObservation, shown: SuspendedObject[]): void {
-    for (const { kind, name } of shown) this.#suspended.remove({ repo, kind, name });
-    shown.splice(0, shown.length, ...fleet.suspended());
-    for (const { kind, name, suspended } of shown) this.#suspended.set({ repo, kind, name }, suspended ? 1 : 0);
+    for (const timed of [this.#syncDuration, this.#verifyDuration, this.#propagation]) timed.remove({ repo });
+    for (const each of [this.#replaced, this.#fetched, this.#refreshed]) each.remove({ repo });
   }
 
   #gauge<Label extends string>(name: string, help: string, labelNames: readonly Label[]): Gauge<Label> {
-    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
   }
 
   #counter<Label extends string>(name: string, help: string, labelNames: readonly Label[]): Counter<Label> {
-    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
   }
-}
 
-interface RepoFleet {
-  readonly fleet: FleetObservation;
-  /** The revision whose `fssync_app_info` series stands. */
-  readonly revisions: Map<AppKey, Revision>;
-  readonly lagging: Map<AppKey, number | null>;
-  /** The objects whose `fssync_suspended` series stand. */
-  readonly suspended: SuspendedObject[];
+  #histogram(name: string, help: string, buckets: number[]): Histogram<"repo"> {
+    return new Histogram({ name, help, labelNames: ["repo"], buckets, registers: [this.#registry] });
+  }
 }

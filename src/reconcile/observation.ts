@@ -21,6 +21,8 @@ export interface ObservedParts {
 export function observeFleet(parts: ObservedParts): FleetObservation {
   const { repo, fleet, suspension, problems, now } = parts;
   const takeChanged = fleet.watch();
+  /** Apps with files that drift again and again: a day later they do not, although nothing moved. */
+  const recurring = new Set<AppKey>();
   return {
     get hosts() {
       return fleet.hosts.size;
@@ -28,7 +30,12 @@ export function observeFleet(parts: ObservedParts): FleetObservation {
     suspended: () => suspendedObjects(repo, suspension),
     problems: () => counted(problems().map(({ reason }) => reason)),
     *takeChanged() {
-      for (const app of takeChanged()) yield observeApp(fleet, app, suspension, now());
+      for (const app of takeChanged().union(recurring)) {
+        const observed = observeApp(fleet, app, suspension, now());
+        if (observed.current && observed.current.recurringFiles > 0) recurring.add(app);
+        else recurring.delete(app);
+        yield observed;
+      }
     },
   };
 }

@@ -13,6 +13,8 @@ import type { StatusStore } from "./ports/status-store.ts";
 import type { Transport } from "./ports/transport.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Controller } from "./reconcile/controller.ts";
+import type { DriftOptions } from "./reconcile/drift-options.ts";
+import { globs } from "./config/globs.ts";
 import { RepoController } from "./reconcile/repo-controller.ts";
 import { GitMirrorSource } from "./source/git-source.ts";
 import { lockDataDir } from "./store/data-dir-lock.ts";
@@ -132,12 +134,21 @@ export function assembleRepo(config: ConfigRepo, around: RepoSurroundings): Asse
       concurrency,
       hostTimeout: timeout,
       prune: { prune, maxDeletePercent },
+      drift: driftOptions(config.spec),
+      sudo: config.spec.ssh.sudo,
       suspend: config.spec.suspend,
       telemetry,
       clock: systemClock,
     }),
   );
   return { controller, transport: parts.transport, [Symbol.asyncDispose]: () => made.disposeAsync() };
+}
+
+/** As many checks at most as leave half of the workers to syncs. */
+function driftOptions({ drift, sync }: ConfigRepo["spec"]): DriftOptions {
+  const { interval, action, keep } = drift;
+  const concurrency = Math.min(drift.concurrency, Math.max(1, Math.floor(sync.concurrency / 2)));
+  return { interval, action, concurrency, keepVersions: keep, isIgnored: globs(drift.ignore) };
 }
 
 interface Parts {

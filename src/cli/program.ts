@@ -69,6 +69,13 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/plan.ts")).planCommand,
   );
   add(
+    withLeader(new Command("verify").description("compares files on hosts with Git; changes nothing"))
+      .addArgument(apps())
+      .option("--host <address>", "only this host; may be given several times", collect)
+      .option("--diff", "what differs in text files; never of secret ones", false),
+    async () => (await import("./commands/verify.ts")).verifyCommand,
+  );
+  add(
     withKubernetes(
       new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
     ),

@@ -9,8 +9,8 @@ export interface Progress extends Disposable {
 }
 
 /** A bar on a terminal, a line for every tenth of the hosts elsewhere. */
-export function showProgress(stderr: NodeJS.WriteStream): Progress {
-  return stderr.isTTY ? bar(stderr) : lines(stderr);
+export function showProgress(stderr: NodeJS.WriteStream, done: "synced" | "verified"): Progress {
+  return stderr.isTTY ? bar(stderr) : lines(stderr, done);
 }
 
 function bar(stderr: NodeJS.WriteStream): Progress {
@@ -28,7 +28,7 @@ function bar(stderr: NodeJS.WriteStream): Progress {
   };
 }
 
-function lines(stderr: NodeJS.WriteStream): Progress {
+function lines(stderr: NodeJS.WriteStream, verb: string): Progress {
   let total = 0;
   let told = 0;
   return {
@@ -37,7 +37,7 @@ function lines(stderr: NodeJS.WriteStream): Progress {
       const done = event.kind === "start" ? 0 : total - event.left;
       if (total === 0 || (done < total && done - told < total * STEP)) return;
       told = done;
-      stderr.write(`synced ${done}/${total} hosts\n`);
+      stderr.write(`${verb} ${done}/${total} hosts\n`);
     },
     [Symbol.dispose]: () => {},
   };

@@ -2,7 +2,7 @@ import { createInterface } from "node:readline/promises";
 import { Client } from "undici";
 import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { PlanReport } from "../plan/plan-report.ts";
-import type { Desk, SyncProgress, SyncRequest, SyncResult } from "../reconcile/controller.ts";
+import type { Desk, SyncProgress, SyncRequest, SyncResult, VerifyRequest } from "../reconcile/controller.ts";
 import type { Named } from "../reconcile/selection.ts";
 import type { ControlLine } from "./json-lines.ts";
 
@@ -17,6 +17,11 @@ export class ControlClient implements Desk {
   sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
     const { apps, hosts, full, allowPrune } = request;
     return this.#ask("/sync", { apps, hosts, full, allowPrune }, progress, signal);
+  }
+
+  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+    const { apps, hosts, contents } = request;
+    return this.#ask("/verify", { apps, hosts, contents }, progress, signal);
   }
 
   plan({ apps, hosts }: Named, signal: AbortSignal): Promise<PlanReport> {

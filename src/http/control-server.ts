@@ -3,10 +3,11 @@ import type { FastifyInstance } from "fastify";
 import type { Desk } from "../reconcile/controller.ts";
 import { planRoute } from "./routes/plan.ts";
 import { syncRoute } from "./routes/sync.ts";
+import { verifyRoute } from "./routes/verify.ts";
 import { bareServer } from "./server.ts";
 
 /**
- * How `fssync sync` and `fssync plan` reach the controller that works on their data dir: HTTP on a
+ * How `fssync sync`, `verify` and `plan` reach the controller that works on their data dir: HTTP on a
  * Unix socket in a folder that only its owner may enter. Answers are JSON lines: progress, then
  * `{"result": …}` or `{"error": {"reason", "message"}}`.
  */
@@ -15,6 +16,7 @@ export async function startControlServer(desk: Desk, socket: string): Promise<Fa
   // An answer may be silent for as long as its slowest host.
   server.server.setTimeout(0);
   syncRoute(server, desk);
+  verifyRoute(server, desk);
   planRoute(server, desk);
   // Left by a killed process; whoever holds the data dir's lock owns the socket.
   await rm(socket, { force: true });

@@ -47,9 +47,15 @@ export function recurringPaths({ files, replaced }: Drift, now: number): string[
   return [...times].filter(([, count]) => count >= RECURRING).map(([path]) => path);
 }
 
-/** What is to be remembered: undefined when that is nothing. */
-export function rememberedDrift(files: readonly DriftedFile[], replaced: readonly ReplacedFile[], now: number) {
+/** What is to be remembered: undefined when that is nothing. `unseen` are drifted files that are not listed. */
+export function rememberedDrift(
+  files: readonly DriftedFile[],
+  replaced: readonly ReplacedFile[],
+  now: number,
+  unseen = 0,
+): Drift | undefined {
   const recent = replaced.filter(({ at }) => now - at < DAY).slice(-MAX_REPLACED_FILES);
-  if (files.length + recent.length === 0) return undefined;
-  return { files: files.slice(0, MAX_DRIFTED_FILES), count: files.length, replaced: recent } satisfies Drift;
+  const count = files.length + unseen;
+  if (count + recent.length === 0) return undefined;
+  return { files: files.slice(0, MAX_DRIFTED_FILES), count, replaced: recent };
 }

@@ -6,6 +6,17 @@ export interface Change {
   readonly delete: readonly string[];
   /** Files that fssync may have put there before: what a limit on deletes is a part of. */
   readonly baseFiles: number;
+  /** Of the paths sent and deleted, those that the base holds. */
+  readonly replaces: readonly Replaced[];
+}
+
+/** A path that a change lays something else over, or removes. */
+export interface Replaced {
+  readonly path: string;
+  /** Every blob that fssync may have put there, and the one that is sent. */
+  readonly blobs: readonly string[];
+  /** Whether it was Git that changed it. */
+  readonly changed: boolean;
 }
 
 export interface Base {
@@ -40,11 +51,25 @@ export function changeBetween(options: {
   const wanted = new Set(desired.manifest.map(({ path }) => path));
   const paths = new Set(sent.flatMap((version) => [...version.keys()]));
   const versions = [...sent, ...maybe];
-  return {
-    send: sendAll ? desired.manifest : desired.manifest.filter((entry) => !versions.every(has(entry))),
-    delete: [...paths].filter((path) => !wanted.has(path)),
-    baseFiles: paths.size,
-  };
+  const send = sendAll ? desired.manifest : desired.manifest.filter((entry) => !versions.every(has(entry)));
+  const gone = [...paths].filter((path) => !wanted.has(path));
+  return { send, delete: gone, baseFiles: paths.size, replaces: base ? replaced(send, gone, versions) : [] };
+}
+
+/** `versions`: the base first, then those that may lie over it. */
+function replaced(
+  send: readonly FileEntry[],
+  gone: readonly string[],
+  versions: readonly ReadonlyMap<string, FileEntry>[],
+): Replaced[] {
+  const sent = new Map(send.map((entry) => [entry.path, entry]));
+  const paths = [...sent.keys(), ...gone].filter((path) => versions[0]!.has(path));
+  return paths.map((path) => {
+    const next = sent.get(path);
+    const known = versions.map((version) => version.get(path)).filter((entry) => entry !== undefined);
+    const blobs = new Set([...known, ...(next ? [next] : [])].map(({ blob }) => blob));
+    return { path, blobs: [...blobs], changed: next === undefined || !sameFile(known[0]!, next) };
+  });
 }
 
 function byPath({ manifest }: Base): ReadonlyMap<string, FileEntry> {
@@ -58,7 +83,8 @@ function has(entry: FileEntry): (version: ReadonlyMap<string, FileEntry>) => boo
   };
 }
 
-function sameFile(a: FileEntry, b: FileEntry): boolean {
+/** Whether the two need nothing sent between them. */
+export function sameFile(a: FileEntry, b: FileEntry): boolean {
   return a.blob === b.blob && a.kind === b.kind && a.mode === b.mode && a.owner === b.owner && a.group === b.group;
 }
 

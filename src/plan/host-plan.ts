@@ -2,7 +2,7 @@ import type { AppKey } from "../model/app.ts";
 import type { DesiredApp, Digest, FileEntry, Refusal } from "../model/manifest.ts";
 import { comparePaths, parentFolders } from "../model/path.ts";
 import { shortRevision, type Revision } from "../model/revision.ts";
-import { changeBetween, deletesAllowed, type Base, type Change } from "./change.ts";
+import { changeBetween, deletesAllowed, type Base, type Change, type Replaced } from "./change.ts";
 import { pathConflicts } from "./conflicts.ts";
 
 /** One app that a host shall be brought to. */
@@ -35,6 +35,8 @@ export interface AppPlan {
   readonly action: "send" | "record" | "hold";
   readonly send: readonly FileEntry[];
   readonly delete: readonly string[];
+  /** Of what is sent and deleted, what lies there already by the record. */
+  readonly replaces: readonly Replaced[];
   /** One line for people. */
   readonly why: string;
   /** Why it is held. */
@@ -76,12 +78,15 @@ function planApp(one: Lagging, conflict: string | undefined, claims: Claims, opt
   if (tooMany) return { ...hold(desired, from, tooMany), held: { send: change.send, delete: change.delete } };
   const action = change.send.length + change.delete.length > 0 ? "send" : "record";
   const { send, delete: gone } = change;
-  return { app: desired.key, base: base ? from : null, desired, action, send, delete: gone, why: explain(one, change) };
+  const touched = new Set([...send.map(({ path }) => path), ...gone]);
+  const replaces = change.replaces.filter(({ path }) => touched.has(path));
+  const why = explain(one, change);
+  return { app: desired.key, base: base ? from : null, desired, action, send, delete: gone, replaces, why };
 }
 
 function hold(desired: DesiredApp, base: Digest | null, refusal: Refusal): AppPlan {
   const why = `held: ${refusal.message}`;
-  return { app: desired.key, base, desired, action: "hold", send: [], delete: [], why, refusal };
+  return { app: desired.key, base, desired, action: "hold", send: [], delete: [], replaces: [], why, refusal };
 }
 
 function conflictRefusal(message: string): Refusal {

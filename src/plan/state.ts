@@ -21,11 +21,21 @@ export function needsReconcile(record: AppRecord | undefined, desired: DesiredDi
   return lags(record, desired) || (record !== undefined && record.failure !== null);
 }
 
+/** Of these, whether a sync can be. */
+export function needsSync(record: AppRecord | undefined, desired: DesiredDigest): boolean {
+  return needsReconcile(record, desired) && !(needsLook(record) && !lags(record, desired));
+}
+
+/** Whether nothing but a look at what was synced can tell if its failure is over. */
+export function needsLook(record: AppRecord | undefined): boolean {
+  return record?.failure?.verifying === true;
+}
+
 /** The state of one app on one host, derived: only facts are stored. */
 export function stateOf(record: AppRecord | undefined, desired: DesiredDigest, suspended = false): State {
   if (desired.refused) return "Failed";
   if (record?.failure) return record.failure.state;
-  if (!lags(record, desired)) return "Synced";
+  if (!lags(record, desired)) return record?.drift?.count ? "Drifted" : "Synced";
   if (suspended) return "Suspended";
   return record?.syncingSince ? "Syncing" : "Pending";
 }

@@ -1,4 +1,5 @@
 import { appId, type AppKey } from "../model/app.ts";
+import type { Drift, DriftChange } from "../model/drift.ts";
 import type { Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { AppRecord, DesiredRecord, Problem } from "../model/record.ts";
@@ -60,6 +61,28 @@ export interface AppOnHostReport {
   readonly message?: string;
   readonly failedAt?: string;
   readonly attempts?: number;
+  /** Files that somebody else changed; of very many the first. `verify` always says them, `status` when there are any. */
+  readonly files?: readonly FileReport[];
+  /** What of such files fssync laid its own over within the last day. */
+  readonly replaced?: readonly ReplacedReport[];
+}
+
+export interface FileReport {
+  /** Below the host's root, `/etc/nginx/nginx.conf`. */
+  readonly path: string;
+  readonly change: DriftChange;
+  /** When it was first seen. */
+  readonly since?: string;
+  /** What Git and the host have, in base64, where that was asked for and may be shown. */
+  readonly contents?: { readonly git: string; readonly host: string };
+}
+
+export interface ReplacedReport {
+  readonly path: string;
+  readonly change: DriftChange;
+  readonly at: string;
+  /** Where on the host its version was kept. */
+  readonly kept?: string;
 }
 
 export interface ReportOptions {
@@ -134,11 +157,18 @@ function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: 
     digest,
     syncedAt: syncedAt === null ? null : isoTime(syncedAt),
     ...(lagSince === null ? {} : { lagSince: isoTime(lagSince) }),
+    ...(record.drift ? reportDrift(record.drift) : {}),
   };
   if (desired.refused) return { ...common, ...desired.refused };
   if (!failure) return common;
   const { reason, message, at, attempts } = failure;
   return { ...common, reason, message, failedAt: isoTime(at), attempts };
+}
+
+function reportDrift({ files, replaced }: Drift): Pick<AppOnHostReport, "files" | "replaced"> {
+  const drifted = files.map(({ path, change, since }) => ({ path: `/${path}`, change, since: isoTime(since) }));
+  const laid = replaced.map(({ path, at, ...file }) => ({ ...file, path: `/${path}`, at: isoTime(at) }));
+  return { ...(drifted.length > 0 ? { files: drifted } : {}), ...(laid.length > 0 ? { replaced: laid } : {}) };
 }
 
 export function reportProblem({ reason, message, since }: Problem): ProblemReport {

@@ -2,10 +2,11 @@ import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
 import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
+import { reportVerified } from "../plan/verify-report.ts";
 import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
-import type { Selection, Wish } from "./requests.ts";
+import type { Operation, Selection, Wish } from "./requests.ts";
 import { select, type Named } from "./selection.ts";
 
 export interface SyncRequest extends Named, Wish {}
@@ -14,6 +15,11 @@ export interface SyncRequest extends Named, Wish {}
 export type SyncProgress =
   | { readonly kind: "start"; readonly hosts: number; readonly suspended: readonly string[] }
   | { readonly kind: "host"; readonly host: HostKey; readonly left: number };
+
+export interface VerifyRequest extends Named {
+  /** Whether the contents of changed text files are wanted, where they may be shown. */
+  readonly contents: boolean;
+}
 
 export interface SyncResult {
   /** How many hosts were looked at. */
@@ -28,6 +34,8 @@ export interface SyncResult {
 export interface Desk {
   /** Looks at Git and inventories, brings the named hosts forward once, and tells what came of it. */
   sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
+  /** Looks at Git and inventories, then compares what the named hosts have with what they should have; changes nothing there. */
+  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
   plan(named: Named, signal: AbortSignal): Promise<PlanReport>;
 }
 
@@ -72,19 +80,47 @@ export class Controller implements Desk, AsyncDisposable {
       selection,
       operation: repo.request(selection, request),
     }));
-    const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
-    let left = attempted;
     const asked = selected.filter(({ repo, selection }) => concerns(repo, selection));
     const suspended = asked.filter(({ repo }) => repo.suspension.now.repo).map(({ repo }) => repo.repo);
+    const attempted = await this.#all(operations, { progress, suspended, signal });
+    const reports = operations.map(({ repo, selection, operation }) =>
+      report(repo, { ...selection, hosts: operation.hosts }),
+    );
+    return { attempted, report: { repos: reports }, problems: this.#problems() };
+  }
+
+  async verify(
+    request: VerifyRequest,
+    progress: (event: SyncProgress) => void,
+    signal: AbortSignal,
+  ): Promise<SyncResult> {
+    await this.#refresh(signal);
+    const operations = select([...this.#repos], request).map(({ repo, selection }) => ({
+      repo,
+      selection,
+      operation: repo.verify(selection, request),
+    }));
+    const attempted = await this.#all(operations, { progress, suspended: [], signal });
+    const reports = operations.map(({ repo, selection, operation: { hosts, findings } }) =>
+      reportVerified(report(repo, { ...selection, hosts }), findings),
+    );
+    return { attempted, report: { repos: reports }, problems: this.#problems() };
+  }
+
+  /** Waits for the operations; returns how many hosts they are for. */
+  async #all(
+    operations: readonly { readonly operation: Operation }[],
+    options: { progress: (event: SyncProgress) => void; suspended: readonly string[]; signal: AbortSignal },
+  ): Promise<number> {
+    const { progress, suspended, signal } = options;
+    const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
+    let left = attempted;
     progress({ kind: "start", hosts: left, suspended });
     for (const { operation } of operations) {
       operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
     }
     await orAborted(Promise.all(operations.map(({ operation }) => operation.finished)), signal);
-    const reports = operations.map(({ repo, selection, operation }) =>
-      report(repo, { ...selection, hosts: operation.hosts }),
-    );
-    return { attempted, report: { repos: reports }, problems: this.#problems() };
+    return attempted;
   }
 
   async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {

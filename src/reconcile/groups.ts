@@ -2,8 +2,9 @@ import type { AppKey } from "../model/app.ts";
 import { asFssyncError, type FssyncError } from "../model/errors.ts";
 import { planHost, type AppPlan, type HostPlan, type Lagging, type PruneOptions } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { PreparedChange, Transport } from "../ports/transport.ts";
+import type { AppChange, PreparedChange, Transport } from "../ports/transport.ts";
 import type { DesiredApp } from "../model/manifest.ts";
+import type { DriftOptions } from "./drift-options.ts";
 
 /** What all hosts with the same apps that lag in the same way share: planned once, prepared once. */
 export interface Group {
@@ -24,6 +25,7 @@ export interface GroupsOptions {
   readonly source: GitSource;
   readonly transport: Transport;
   readonly prune: PruneOptions;
+  readonly drift?: Pick<DriftOptions, "isIgnored" | "keepVersions">;
   /** How many groups that nobody uses now are kept ready. */
   readonly idleLimit?: number;
 }
@@ -93,8 +95,24 @@ export class Groups implements AsyncDisposable {
     );
     if (ready.length === 0) return { plan, prepared: null, unready };
     const { emptyFolders } = plan;
-    const prepared = await transport.prepare({ snapshotRoot: source.snapshotRoot, apps: ready, emptyFolders });
+    const apps = await this.#changes(ready);
+    const keepVersions = this.#options.drift?.keepVersions ?? 0;
+    const prepared = await transport.prepare({ snapshotRoot: source.snapshotRoot, apps, emptyFolders, keepVersions });
     return { plan, prepared, unready };
+  }
+
+  /** With what may lie where something else is laid. Of versions that are lost nothing can be told: that must not stop a sync. */
+  async #changes(plans: readonly AppPlan[]): Promise<AppChange[]> {
+    const { source, drift } = this.#options;
+    const replaces = (plan: AppPlan) => plan.replaces.filter(({ path }) => !drift?.isIgnored(path));
+    const blobs = plans.flatMap((plan) => replaces(plan).flatMap((each) => each.blobs));
+    const checksums = blobs.length > 0 ? await source.checksums(new Set(blobs)).catch(() => undefined) : undefined;
+    return plans.map((plan) => ({
+      ...plan,
+      replaces: checksums
+        ? replaces(plan).map((each) => ({ path: each.path, checksums: each.blobs.map((blob) => checksums.get(blob)!) }))
+        : [],
+    }));
   }
 
   /** What failed once (a full disk) may work for the next host: it gets a group of its own. */

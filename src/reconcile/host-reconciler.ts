@@ -1,18 +1,23 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { asFssyncError, FssyncError, leftHostUntouched, REASONS } from "../model/errors.ts";
+import { asFssyncError, FssyncError, leftHostUntouched } from "../model/errors.ts";
+import type { ReplacedFile } from "../model/drift.ts";
 import type { HostKey } from "../model/host.ts";
-import type { AppRecord, Failure } from "../model/record.ts";
+import type { AppRecord } from "../model/record.ts";
 import { revisionCommit } from "../model/revision.ts";
-import { needsReconcile } from "../plan/state.ts";
+import type { AppPlan } from "../plan/host-plan.ts";
+import { needsSync } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
-import type { Outcome, Transport } from "../ports/transport.ts";
+import type { Applied, Outcome, Transport } from "../ports/transport.ts";
 import type { Collector } from "./collector.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
+import { driftAfter, replacedFiles, withDrift } from "./drift-record.ts";
+import { failureAfter } from "./failure.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
+import type { Records } from "./records.ts";
 import type { AppWish } from "./requests.ts";
 import type { Suspension } from "./suspension.ts";
 
@@ -25,6 +30,7 @@ export interface HostReconcilerOptions {
   readonly source: GitSource;
   readonly transport: Transport;
   readonly store: StatusStore;
+  readonly records: Records;
   readonly clock: Clock;
   readonly log: Logger;
   /** Wall clock for one host, milliseconds. */
@@ -39,7 +45,13 @@ export interface AppOutcome {
   readonly error: Pick<FssyncError, "reason" | "message"> | null;
   /** Whether anything of it was tried on the host. */
   readonly sent: boolean;
+  /** What the plan had for it; null when nothing could be planned. */
+  readonly laid: Pick<AppPlan, "send" | "delete"> | null;
+  /** What somebody else had changed and this attempt has laid something over. */
+  readonly replaced: readonly ReplacedFile[];
 }
+
+const NOTHING_SENT = { sent: false, laid: null, replaced: [] } as const;
 
 /** A sync that takes longer than this is stored as `Syncing`: only slow hosts cost that write. */
 const SHOW_SYNCING_AFTER = 2000;
@@ -72,7 +84,7 @@ export class HostReconciler {
     const { suspension } = this.#options;
     const wanted = apps
       .filter(({ key: app }) => wishes.has(app) || !(onlyWishes || suspension.holds(app, key)))
-      .filter((app) => needsReconcile(host.records.get(app.key), app) || wishes.get(app.key)?.full);
+      .filter((app) => needsSync(host.records.get(app.key), app) || wishes.get(app.key)?.full);
     if (wanted.length === 0) return [];
     using _ = this.#options.collector.hold(apps);
     const attempt = { host, apps, wanted, wishes, signal };
@@ -92,7 +104,7 @@ export class HostReconciler {
     } catch (thrown) {
       const error = asFssyncError(thrown);
       if (error.reason === "Internal") this.#options.log.error({ err: thrown, host: host.key }, "planning failed");
-      return wanted.map((desired) => ({ desired, before: host.records.get(desired.key)!, error, sent: false }));
+      return wanted.map((desired) => ({ desired, before: host.records.get(desired.key)!, error, ...NOTHING_SENT }));
     }
     await using _ = group;
     return await this.#send(attempt, group);
@@ -101,32 +113,34 @@ export class HostReconciler {
   async #send({ host, apps: all, signal }: Attempt, group: Group): Promise<AppOutcome[]> {
     const { source, transport, timeout } = this.#options;
     const desiredOf = new Map(all.map((app) => [app.key, app]));
-    let outcome: Outcome = new Map();
+    let applied: Applied = { outcome: new Map(), replaced: new Map() };
     if (group.prepared) {
       const apps = group.prepared.change.apps.map(({ app }) => desiredOf.get(app)!);
       await source.pin(new Set(apps.filter(({ retired }) => !retired).map((app) => revisionCommit(app.revision))));
       await this.#begin(host, apps);
       using _ = this.#showSyncing(host, apps);
-      ({ outcome } = await transport.apply(host.host, group.prepared, { timeout, signal }));
+      applied = await transport.apply(host.host, group.prepared, { timeout, signal });
     }
-    return group.plan.apps.map(({ app, action, refusal }) => ({
-      desired: desiredOf.get(app)!,
-      before: host.records.get(app)!,
-      error: refusal ?? group.unready.get(app) ?? (action === "send" ? named(app, outcome) : null),
-      sent: outcome.has(app),
+    const { outcome } = applied;
+    return group.plan.apps.map((plan) => ({
+      desired: desiredOf.get(plan.app)!,
+      before: host.records.get(plan.app)!,
+      error: plan.refusal ?? group.unready.get(plan.app) ?? (plan.action === "send" ? named(plan.app, outcome) : null),
+      sent: outcome.has(plan.app),
+      laid: plan,
+      replaced: replacedFiles(plan, applied.replaced.get(plan.app) ?? [], this.#options.clock.now()),
     }));
   }
 
   /** Notes what is about to be sent, so that a partial transfer is known whatever ends this process. */
   async #begin(host: FleetHost, apps: readonly FleetApp[]): Promise<void> {
-    const { fleet, store, repo } = this.#options;
-    const changed = this.#change(host.key, apps, (record, { revision }) =>
+    const { fleet, store, repo, records } = this.#options;
+    const changed = records.inMemory(host.key, apps, (record, { revision }) =>
       record.unfinished.at(-1) === revision
         ? record
         : { ...record, unfinished: [...record.unfinished, revision].slice(-MAX_UNFINISHED) },
     );
-    if (!changed) return;
-    await orUndo(changed, () => store.begin(repo, fleet.recordOf(host.key)!, changed.apps));
+    await records.store(changed, (begun) => store.begin(repo, fleet.recordOf(host.key)!, begun));
   }
 
   /** Stores a sync under way once it has taken a while, so that `status` shows a host that hangs. */
@@ -149,13 +163,15 @@ export class HostReconciler {
     await this.#put(host.key, apps, (record, { key }) => this.#after(record, outcomeOf.get(key)!));
   }
 
-  #after(record: AppRecord, { desired, before, error, sent }: AppOutcome): AppRecord | null {
+  #after(record: AppRecord, outcome: AppOutcome): AppRecord | null {
+    const { desired, before, error, sent } = outcome;
     const now = this.#options.clock.now();
-    const ended = record.syncingSince === null ? record : { ...record, syncingSince: null };
+    const kept = driftAfter(record, outcome, now);
+    const ended = kept.syncingSince === null ? kept : { ...kept, syncingSince: null };
     if (error?.reason === "Interrupted") return ended;
     if (error) {
       const unfinished = sent && leftHostUntouched(error.reason) ? before.unfinished : ended.unfinished;
-      const failure = failureAfter(record.failure, error, now);
+      const failure = failureAfter(record.failure, error, { at: now });
       const same = failure === ended.failure && unfinished === ended.unfinished;
       return same ? ended : { ...ended, failure, unfinished };
     }
@@ -163,57 +179,22 @@ export class HostReconciler {
       // It may have come back to Git meanwhile: then the host has nothing of it.
       const gone = this.#options.fleet.desired.get(desired.key)?.retired === true;
       if (gone) return null;
-      return finished({ ...ended, digest: null, revision: null, syncedAt: null });
+      return finished({ ...withDrift(ended, undefined), digest: null, revision: null, syncedAt: null });
     }
     if (!sent && ended.digest === desired.digest) return finished(ended);
     const { digest, revision } = desired;
     return finished({ ...ended, digest, revision, syncedAt: now });
   }
 
-  /** Changes the records of some apps of a host in memory and in the store, or in neither. */
   async #put(
     key: HostKey,
     apps: readonly FleetApp[],
     change: (record: AppRecord, app: FleetApp) => AppRecord | null,
   ): Promise<void> {
-    const { fleet, store, repo } = this.#options;
-    const changed = this.#change(key, apps, change);
-    if (!changed) return;
-    await orUndo(changed, () => store.save(repo, { hosts: new Map([[key, fleet.recordOf(key)]]) }));
+    const { fleet, store, repo, records } = this.#options;
+    await records.put(key, apps, change);
     const retired = fleet.dropRetired();
     if (retired.size > 0) await store.save(repo, { apps: retired });
-  }
-
-  /** Changes the records in memory; undefined when none of them changed. */
-  #change(
-    key: HostKey,
-    apps: readonly FleetApp[],
-    change: (record: AppRecord, app: FleetApp) => AppRecord | null,
-  ): Changed | undefined {
-    const { fleet } = this.#options;
-    const records = new Map<AppKey, AppRecord | null>();
-    for (const app of apps) {
-      const record = fleet.hosts.get(key)?.records.get(app.key);
-      if (!record) continue;
-      const next = change(record, app);
-      if (next !== record) records.set(app.key, next);
-    }
-    return records.size === 0 ? undefined : { apps: new Set(records.keys()), undo: fleet.put(key, records) };
-  }
-}
-
-interface Changed {
-  readonly apps: ReadonlySet<AppKey>;
-  readonly undo: () => void;
-}
-
-/** What the store does not take, memory does not keep. */
-async function orUndo({ undo }: Changed, store: () => Promise<void>): Promise<void> {
-  try {
-    await store();
-  } catch (error) {
-    undo();
-    throw error;
   }
 }
 
@@ -234,13 +215,7 @@ function named(app: AppKey, outcome: Outcome): FssyncError | null {
 }
 
 /** Nothing is left over of earlier attempts. */
-function finished({ digest, revision, syncedAt, lagSince, syncingSince }: AppRecord): AppRecord {
-  return { digest, revision, syncedAt, lagSince, syncingSince, unfinished: [], failure: null };
-}
-
-function failureAfter(before: Failure | null, error: NonNullable<AppOutcome["error"]>, at: number): Failure {
-  const { state, retry } = REASONS[error.reason];
-  // What is held on purpose is looked at again and again; it did not fail anew.
-  if (before && !retry && before.reason === error.reason && before.message === error.message) return before;
-  return { state, reason: error.reason, message: error.message, at, attempts: (before?.attempts ?? 0) + 1 };
+function finished({ digest, revision, syncedAt, lagSince, syncingSince, drift }: AppRecord): AppRecord {
+  const settled = { digest, revision, syncedAt, lagSince, syncingSince, unfinished: [], failure: null };
+  return drift ? { ...settled, drift } : settled;
 }

@@ -15,6 +15,7 @@ import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import { Collector } from "./collector.ts";
+import type { DriftOptions } from "./drift-options.ts";
 import { Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
@@ -23,10 +24,12 @@ import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
 import { Polls } from "./polls.ts";
 import { Problems } from "./problems.ts";
+import { Records } from "./records.ts";
 import { Report } from "./report.ts";
 import { Requests, type Operation, type Selection, type Wish } from "./requests.ts";
 import { StatusSaver } from "./status-saver.ts";
 import { Suspension, type AskedOf, type Suspended } from "./suspension.ts";
+import { Verification, type VerifyOperation } from "./verification/verification.ts";
 import { wishesFor } from "./wishes.ts";
 
 export interface RepoControllerOptions {
@@ -37,6 +40,9 @@ export interface RepoControllerOptions {
   /** Wall clock for one host, milliseconds. */
   readonly hostTimeout: number;
   readonly prune: PruneOptions;
+  readonly drift: DriftOptions;
+  /** Whether rsync runs as root on hosts whatever the login is. */
+  readonly sudo: boolean;
   /** Whether it begins suspended; see `suspend`. */
   readonly suspend: boolean;
   /** Whether failed hosts are tried again; a single pass does not. */
@@ -88,16 +94,17 @@ export class RepoController implements AsyncDisposable {
   #reconciler!: HostReconciler;
   #saver!: StatusSaver;
   #collector!: Collector;
+  #verification!: Verification;
   #running: Promise<unknown>[] = [];
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
   #onRequestOnly = false;
 
   constructor(options: RepoControllerOptions) {
     this.#options = options;
-    const { clock, telemetry, source, transport, prune, concurrency } = options;
+    const { clock, telemetry, source, transport, prune, concurrency, drift } = options;
     this.#problems = new Problems(() => clock.now());
     this.#report = new Report(options);
-    this.#groups = new Groups({ source, transport, prune });
+    this.#groups = new Groups({ source, transport, prune, drift });
     this.#queue = new RateLimitingQueue<HostKey>({
       clock,
       metrics: telemetry.queue,
@@ -113,7 +120,7 @@ export class RepoController implements AsyncDisposable {
       report: this.#report,
       paused: () => this.#suspension.now.repo,
       onApps: (apps) => this.#enqueueForCommit(apps),
-      onHosts: (hosts) => hosts.forEach((key) => this.#enqueue(key)),
+      onHosts: (hosts) => this.#takeHosts(hosts),
     });
   }
 
@@ -157,7 +164,16 @@ export class RepoController implements AsyncDisposable {
     const [groups, suspension] = [this.#groups, this.#suspension];
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
     const collector = (this.#collector = new Collector({ source, fleet, groups }));
-    this.#reconciler = new HostReconciler({ ...this.#options, fleet, groups, collector, suspension, timeout });
+    const records = new Records({ repo, fleet, store });
+    const parts = { ...this.#options, fleet, records, suspension, timeout };
+    this.#reconciler = new HostReconciler({ ...parts, groups, collector });
+    this.#verification = new Verification({
+      ...parts,
+      drift: this.#options.drift,
+      report: this.#report,
+      enqueue: (key) => this.#queue.add(key),
+      paused: () => suspension.now.repo,
+    });
     const problems = () => this.#problems.all;
     telemetry.observe(observeFleet({ repo, fleet, suspension, problems, now: () => clock.now() }));
     await this.#polls.load({ fleet, saver: this.#saver, collector });
@@ -167,7 +183,7 @@ export class RepoController implements AsyncDisposable {
   start(signal: AbortSignal): void {
     this.#startWorkers();
     const until = AbortSignal.any([signal, this.#closing.signal]);
-    this.#running.push(this.#polls.run(until), this.#sweep(until));
+    this.#running.push(this.#polls.run(until), this.#verification.run(until), this.#sweep(until));
   }
 
   /** Says where people have stopped work. What is under way goes on to its end; what may go on again does so at once. */
@@ -218,6 +234,11 @@ export class RepoController implements AsyncDisposable {
     return operation;
   }
 
+  /** Asks for a look at what the selected hosts have, out of turn. The operation ends when each was looked at once. */
+  verify(selection: Selection, options: { readonly contents: boolean }): VerifyOperation {
+    return this.#verification.request(selection, options);
+  }
+
   /** What a sync would do now; touches no host. */
   plan(selection: Selection): Promise<PlannedHost[]> {
     return planFleet(this.#fleet, this.#options.source, this.#options.prune, selection);
@@ -239,6 +260,11 @@ export class RepoController implements AsyncDisposable {
     this.kill();
     await this.drain();
     await this.#groups[Symbol.asyncDispose]();
+  }
+
+  #takeHosts(hosts: ReadonlySet<HostKey>): void {
+    this.#verification.add(hosts);
+    hosts.forEach((key) => this.#enqueue(key));
   }
 
   /** A host that was down keeps waiting for its turn; one that failed is tried with the new commit at once. */
@@ -293,6 +319,8 @@ export class RepoController implements AsyncDisposable {
       const held = ({ desired }: AppOutcome) => this.#suspension.holds(desired.key, key);
       again = outcomes.some((outcome) => mayHelpToRetry(outcome) && !held(outcome));
       if (outcomes.some(({ error }) => error === null)) this.#collector.mark();
+      const reached = !outcomes.some(({ error }) => error && REASONS[error.reason].state === "Unreachable");
+      again = (await this.#verification.serve(key, { reached, signal: this.#kill.signal })) || again;
       const unfulfilled = outcomes.filter((outcome) => outcome.error && !held(outcome));
       failed = new Set(unfulfilled.map(({ desired }) => desired.key));
     } catch (err) {

@@ -1,15 +1,22 @@
 import type { Logger } from "pino";
-import { REASONS } from "../model/errors.ts";
+import type { AppKey } from "../model/app.ts";
+import { recurringPaths, type ReplacedFile } from "../model/drift.ts";
+import { REASONS, type FssyncError, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
-import type { Problem } from "../model/record.ts";
+import { displayPath } from "../model/path.ts";
+import type { AppRecord, Problem } from "../model/record.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
 import type { Discovery } from "../ports/git-source.ts";
 import type { RepoTelemetry, SyncResult } from "../ports/telemetry.ts";
 import type { AppOutcome } from "./host-reconciler.ts";
+import type { VerifyOutcome } from "./verification/host-verifier.ts";
+import type { FoundFile } from "./verification/looks.ts";
 
 /** Hosts named in one log line; the rest are a number. */
 const NAMED = 20;
+/** Files named in an event. */
+const SHOWN = 5;
 
 export interface ReportOptions {
   readonly telemetry: RepoTelemetry;
@@ -68,8 +75,30 @@ export class Report {
     const synced = sent.filter(({ error }) => !error).map(({ desired }) => desired.key);
     if (synced.length > 0) this.#log.info({ event: "SyncSucceeded", host, apps: synced, seconds }, "host synced");
     for (const outcome of told) {
+      const { desired, before, replaced } = outcome;
+      this.#replaced(host, desired.key, replaced, "synced");
+      this.#recurring(host, desired.key, before, replaced);
       if (outcome.error) this.#failed(host, outcome);
       else this.#arrived(outcome);
+    }
+  }
+
+  /** What a look at a host found that was not known before. */
+  verified(
+    host: HostKey,
+    { apps, healed, error }: VerifyOutcome,
+    before: ReadonlyMap<AppKey, AppRecord>,
+    seconds: number,
+  ): void {
+    const findings = [...apps.values()];
+    const drifted = findings.some(({ files }) => files.length > 0);
+    const failed = error ?? findings.find((finding) => finding.error)?.error;
+    this.#telemetry.verified(failed ? outcomeOf(failed.reason) : drifted ? "drifted" : "clean", seconds);
+    for (const [app, finding] of apps) {
+      if (finding.error) this.#notVerified(host, app, finding.error, before.get(app));
+      this.#drifted(host, app, finding.files, before.get(app));
+      this.#replaced(host, app, healed.get(app) ?? [], "healed");
+      this.#recurring(host, app, before.get(app), healed.get(app) ?? []);
     }
   }
 
@@ -83,6 +112,53 @@ export class Report {
   #arrived({ desired, before }: AppOutcome): void {
     if (before.lagSince === null) return;
     this.#telemetry.propagated((this.#clock.now() - Math.max(desired.seenAt, before.lagSince)) / 1000);
+  }
+
+  #notVerified(host: HostKey, app: AppKey, { reason, message }: FssyncError, before: AppRecord | undefined): void {
+    const facts = { host, app, reason, message, next: REASONS[reason].next };
+    if (before?.failure?.reason === reason) return this.#log.debug(facts, "host still not verified");
+    this.#log.warn(facts, "host not verified");
+  }
+
+  /** Files that somebody else changed; those that were told before are not told again. */
+  #drifted(host: HostKey, app: AppKey, files: readonly FoundFile[], before: AppRecord | undefined): void {
+    const known = new Set(before?.drift?.files.map(({ path, change }) => `${change} ${path}`));
+    const fresh = files.filter(({ entry, change }) => !known.has(`${change} ${entry.path}`));
+    // Of an app that was never synced nobody has changed anything.
+    if (fresh.length === 0 || !before?.digest) return;
+    const changes = fresh.map(({ entry, change }) => `/${displayPath(entry.path)} (${change})`);
+    const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: changes.slice(0, NAMED) };
+    this.#log.warn(facts, "files on a host were changed by somebody else");
+    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", `${app}: changed on the host: ${some(changes)}`);
+  }
+
+  /** What was laid over hand-made changes: by a sync, because Git changed it too, or to heal. */
+  #replaced(host: HostKey, app: AppKey, files: readonly ReplacedFile[], why: "synced" | "healed"): void {
+    if (files.length === 0) return;
+    this.#telemetry.replaced(files.length);
+    const told = files.map(
+      ({ path, change, kept }) => `/${displayPath(path)} (${change}${kept ? `, kept as ${displayPath(kept)}` : ""})`,
+    );
+    const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: told.slice(0, NAMED) };
+    const what = why === "healed" ? "files healed" : "files changed by hand were laid over by a sync";
+    this.#log.warn(facts, what);
+    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", `${app}: ${what}: ${some(told)}`);
+  }
+
+  /** Somebody changes it back again and again: a fight that a person must end. */
+  #recurring(host: HostKey, app: AppKey, before: AppRecord | undefined, fresh: readonly ReplacedFile[]): void {
+    if (fresh.length === 0) return;
+    const replaced = [...(before?.drift?.replaced ?? []), ...fresh];
+    const recurring = recurringPaths({ files: [], count: 0, replaced }, this.#clock.now());
+    const told = recurring
+      .filter((path) => fresh.some((file) => file.path === path))
+      .map((path) => `/${displayPath(path)}`);
+    if (told.length === 0) return;
+    const next = "find out who changes it on the host; change it in Git instead, or name it in drift.ignore";
+    const facts = { event: "ConfigDriftDetected", host, app, files: told.slice(0, NAMED), next };
+    this.#log.error(facts, "files drift again and again");
+    const message = `${app}: changed three times or more within a day: ${some(told)}; ${next}`;
+    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", message);
   }
 
   #failed(host: HostKey, { desired, before, error }: AppOutcome): void {
@@ -100,6 +176,15 @@ function syncResult(outcomes: readonly AppOutcome[]): SyncResult {
   const failed = outcomes.flatMap(({ error }) => error ?? []);
   if (failed.length === 0) return "success";
   return failed.every(({ reason }) => REASONS[reason].state === "Unreachable") ? "unreachable" : "failed";
+}
+
+function outcomeOf(reason: Reason): "unreachable" | "failed" {
+  return REASONS[reason].state === "Unreachable" ? "unreachable" : "failed";
+}
+
+function some(texts: readonly string[]): string {
+  const rest = texts.length - SHOWN;
+  return `${texts.slice(0, SHOWN).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }
 
 function listed(keys: ReadonlySet<HostKey>): string {

@@ -113,6 +113,8 @@ export class World implements AsyncDisposable {
       },
       ssh: { user: me, secretRef: { name: "ssh" } },
       sync: me === "root" ? {} : { owner: me, group: me },
+      // Where a test is not about drift, no host is looked at by chance.
+      drift: { interval: "0s" },
     };
     for (const [section, value] of [...Object.entries(this.#spec), ...Object.entries(spec)]) {
       own[section] = typeof value === "object" ? { ...(own[section] as object), ...value } : value;

@@ -18,7 +18,7 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
   const { stdout, stderr, signal } = context;
   const request = { apps, hosts: options.host ?? [], full: options.full, allowPrune: options.allowPrune };
   const result = await atDesk(context, options, async (desk) => {
-    using progress = showProgress(stderr);
+    using progress = showProgress(stderr, "synced");
     return await desk.sync(request, progress.on, signal);
   });
   print(stdout, context.output, result.report, (wide) => syncedTable(result, stdout, wide));

@@ -19,6 +19,8 @@ function setUp() {
     before,
     error: reason && new FssyncError(reason, "why"),
     sent,
+    laid: null,
+    replaced: [],
   });
   return { clock, telemetry, lines, outcome, report: new Report({ telemetry, clock, log }) };
 }

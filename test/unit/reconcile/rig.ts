@@ -97,6 +97,8 @@ export class Rig implements AsyncDisposable {
       concurrency: 64,
       hostTimeout: 300_000,
       prune: { prune: true, maxDeletePercent: 20 },
+      drift: { interval: 0, action: "report", concurrency: 8, keepVersions: 5, isIgnored: () => false },
+      sudo: false,
       suspend: false,
       retry: true,
       source: this.source,

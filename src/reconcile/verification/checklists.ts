@@ -1,0 +1,71 @@
+import type { AppKey } from "../../model/app.ts";
+import { Lru } from "../../model/lru.ts";
+import type { FileEntry, Manifest } from "../../model/manifest.ts";
+import { revisionCommit } from "../../model/revision.ts";
+import type { Expectation } from "../../plan/drift.ts";
+import type { GitSource } from "../../ports/git-source.ts";
+import type { FleetApp, FleetHost } from "../fleet.ts";
+
+/** What is looked for on a host; the same object for all hosts that shall have the same. */
+export interface Checklist {
+  /** The files of all apps, one app after the other. */
+  readonly files: readonly FileEntry[];
+  readonly apps: readonly ListedApp[];
+}
+
+interface ListedApp extends Omit<Expectation, "givesAway"> {
+  readonly app: AppKey;
+  /** Where its files begin in the list. */
+  readonly start: number;
+}
+
+const LISTS = 128;
+
+/** Makes checklists, each once. */
+export class Checklists {
+  readonly #source: GitSource;
+  readonly #isIgnored: (path: string) => boolean;
+  readonly #lists = new Lru<string, Promise<Checklist>>(LISTS);
+
+  constructor(options: { readonly source: GitSource; readonly isIgnored: (path: string) => boolean }) {
+    this.#source = options.source;
+    this.#isIgnored = options.isIgnored;
+  }
+
+  /**
+   * What the host shall have of these apps: what it last synced, and of an app that it never synced what Git
+   * has. Apps are left out whose last synced revision is lost. Throws SourceUnavailable.
+   */
+  async of(host: FleetHost, apps: readonly FleetApp[]): Promise<Checklist> {
+    const key = apps.map((app) => `${app.key}@${host.records.get(app.key)?.digest ?? ""}>${app.digest}`).join("\n");
+    const known = this.#lists.get(key);
+    if (known) return await known;
+    const made = this.#make(host, apps);
+    void this.#lists.set(key, made);
+    made.catch(() => this.#lists.delete(key));
+    return await made;
+  }
+
+  async #make(host: FleetHost, apps: readonly FleetApp[]): Promise<Checklist> {
+    const all: FileEntry[] = [];
+    const parts = await Promise.all(apps.map(async (app) => ({ app, base: await this.#baseOf(host, app) })));
+    const listed = parts.flatMap(({ app, base }) => {
+      if (!base) return [];
+      const files = base.filter(({ path }) => !this.#isIgnored(path));
+      const start = all.length;
+      all.push(...files);
+      return [{ app: app.key, start, files, ...(base === app.manifest ? {} : { desired: app.manifest }) }];
+    });
+    const blobs = listed.flatMap(({ files, desired = [] }) => [...files, ...desired].map(({ blob }) => blob));
+    const checksums = await this.#source.checksums(new Set(blobs));
+    return { files: all, apps: listed.map((app) => ({ ...app, checksums })) };
+  }
+
+  async #baseOf(host: FleetHost, app: FleetApp): Promise<Manifest | null> {
+    const { digest = null, revision = null } = host.records.get(app.key) ?? {};
+    if (digest === null || revision === null || digest === app.digest) return app.manifest;
+    const base = await this.#source.appAt(app.key, revisionCommit(revision));
+    // Other default owners since: what the host was given then cannot be told any more.
+    return base?.digest === digest ? base.manifest : null;
+  }
+}

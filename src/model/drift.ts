@@ -23,7 +23,7 @@ export interface ReplacedFile {
 
 /** What is known of hand-made changes to one app on one host. */
 export interface Drift {
-  /** As the last look found them, sorted by path; the first `MAX_DRIFTED_FILES` of them. */
+  /** As the last look found them, worst first; the first `MAX_DRIFTED_FILES` of them. */
   readonly files: readonly DriftedFile[];
   /** How many there are in all. */
   readonly count: number;

@@ -20,13 +20,15 @@ export function replacedFiles(
 }
 
 /** The record with what is known of drift after an attempt: what was laid over is not drifted any more. */
-export function driftAfter(record: AppRecord, { error, laid, replaced }: AppOutcome, now: number): AppRecord {
+export function driftAfter(record: AppRecord, outcome: AppOutcome, now: number): AppRecord {
+  const { desired, error, laid, replaced } = outcome;
   const { drift } = record;
   if (!drift && replaced.length === 0) return record;
   const right = new Set(error || !laid ? [] : [...laid.send.map(({ path }) => path), ...laid.delete]);
   const files = drift?.files.filter(({ path }) => !right.has(path)) ?? [];
-  if (drift && files.length === drift.files.length && replaced.length === 0) return record;
-  const unseen = drift ? drift.count - drift.files.length : 0;
+  const everything = !error && laid?.send.length === desired.manifest.length;
+  const unseen = drift && !everything ? drift.count - drift.files.length : 0;
+  if (drift && files.length + unseen === drift.count && replaced.length === 0) return record;
   return withDrift(record, rememberedDrift(files, [...(drift?.replaced ?? []), ...replaced], now, unseen));
 }
 

@@ -1,6 +1,5 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { REASONS } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
@@ -18,7 +17,8 @@ import { Collector } from "./collector.ts";
 import type { DriftOptions } from "./drift-options.ts";
 import { Fleet } from "./fleet.ts";
 import { Groups } from "./groups.ts";
-import { HostReconciler, type AppOutcome } from "./host-reconciler.ts";
+import { HostReconciler } from "./host-reconciler.ts";
+import { HostWorker } from "./host-worker.ts";
 import { observeFleet } from "./observation.ts";
 import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
@@ -91,7 +91,7 @@ export class RepoController implements AsyncDisposable {
   /** Ends the loops that poll. */
   readonly #closing = new AbortController();
   #fleet!: Fleet;
-  #reconciler!: HostReconciler;
+  #worker!: HostWorker;
   #saver!: StatusSaver;
   #collector!: Collector;
   #verification!: Verification;
@@ -166,13 +166,24 @@ export class RepoController implements AsyncDisposable {
     const collector = (this.#collector = new Collector({ source, fleet, groups }));
     const records = new Records({ repo, fleet, store });
     const parts = { ...this.#options, fleet, records, suspension, timeout };
-    this.#reconciler = new HostReconciler({ ...parts, groups, collector });
-    this.#verification = new Verification({
+    const reconciler = new HostReconciler({ ...parts, groups, collector });
+    const verification = (this.#verification = new Verification({
       ...parts,
       drift: this.#options.drift,
       report: this.#report,
       enqueue: (key) => this.#queue.add(key),
       paused: () => suspension.now.repo,
+    }));
+    this.#worker = new HostWorker({
+      ...parts,
+      reconciler,
+      verification,
+      collector,
+      queue: this.#queue,
+      requests: this.#requests,
+      report: this.#report,
+      onlyWishes: () => this.#onRequestOnly,
+      signal: this.#kill.signal,
     });
     const problems = () => this.#problems.all;
     telemetry.observe(observeFleet({ repo, fleet, suspension, problems, now: () => clock.now() }));
@@ -214,7 +225,7 @@ export class RepoController implements AsyncDisposable {
   }
 
   #startWorkers(): void {
-    for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#work());
+    for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#worker.run());
   }
 
   /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */
@@ -295,47 +306,6 @@ export class RepoController implements AsyncDisposable {
     return [...records].some(({ failure }) => failure?.state === "Unreachable" || failure?.reason === "SyncTimeout");
   }
 
-  async #work(): Promise<void> {
-    for (let key = await this.#queue.get(); key !== undefined; key = await this.#queue.get()) {
-      await this.#reconcile(key);
-      this.#queue.done(key);
-    }
-  }
-
-  async #reconcile(key: HostKey): Promise<void> {
-    const { clock } = this.#options;
-    const request = this.#requests.take(key);
-    const started = clock.monotonic();
-    let again: boolean;
-    /** Of what was asked for, what did not come about. */
-    let failed: ReadonlySet<AppKey> | undefined;
-    try {
-      const outcomes = await this.#reconciler.reconcile(key, request.wishes, {
-        onlyWishes: this.#onRequestOnly,
-        signal: this.#kill.signal,
-      });
-      this.#report.outcomes(key, outcomes, (clock.monotonic() - started) / 1000);
-      // By itself nothing goes on where people have stopped work.
-      const held = ({ desired }: AppOutcome) => this.#suspension.holds(desired.key, key);
-      again = outcomes.some((outcome) => mayHelpToRetry(outcome) && !held(outcome));
-      if (outcomes.some(({ error }) => error === null)) this.#collector.mark();
-      const reached = !outcomes.some(({ error }) => error && REASONS[error.reason].state === "Unreachable");
-      again = (await this.#verification.serve(key, { reached, signal: this.#kill.signal })) || again;
-      const unfulfilled = outcomes.filter((outcome) => outcome.error && !held(outcome));
-      failed = new Set(unfulfilled.map(({ desired }) => desired.key));
-    } catch (err) {
-      this.#report.notRecorded(key, err);
-      again = true;
-    }
-    if (again && this.#options.retry) {
-      request.keep(failed);
-      this.#queue.addRateLimited(key);
-    } else {
-      this.#queue.forget(key);
-    }
-    request.attempted();
-  }
-
   async #sweep(signal: AbortSignal): Promise<void> {
     const poll = () => {
       this.#enqueueLagging();
@@ -344,8 +314,4 @@ export class RepoController implements AsyncDisposable {
     const { clock } = this.#options;
     await new PollLoop({ clock, interval: SWEEP_INTERVAL, maxInterval: SWEEP_INTERVAL, poll }).run(signal);
   }
-}
-
-function mayHelpToRetry({ error }: AppOutcome): boolean {
-  return error !== null && REASONS[error.reason].retry;
 }

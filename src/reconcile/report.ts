@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { recurringPaths, type ReplacedFile } from "../model/drift.ts";
+import { MAX_DRIFTED_FILES, recurringPaths, type ReplacedFile } from "../model/drift.ts";
 import { REASONS, type FssyncError, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import { displayPath } from "../model/path.ts";
@@ -123,7 +123,10 @@ export class Report {
   /** Files that somebody else changed; those that were told before are not told again. */
   #drifted(host: HostKey, app: AppKey, files: readonly FoundFile[], before: AppRecord | undefined): void {
     const known = new Set(before?.drift?.files.map(({ path, change }) => `${change} ${path}`));
-    const fresh = files.filter(({ entry, change }) => !known.has(`${change} ${entry.path}`));
+    // Of more nobody remembers what was told.
+    const fresh = files
+      .slice(0, MAX_DRIFTED_FILES)
+      .filter(({ entry, change }) => !known.has(`${change} ${entry.path}`));
     // Of an app that was never synced nobody has changed anything.
     if (fresh.length === 0 || !before?.digest) return;
     const changes = fresh.map(({ entry, change }) => `/${displayPath(entry.path)} (${change})`);

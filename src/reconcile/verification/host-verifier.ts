@@ -115,7 +115,7 @@ export class HostVerifier {
           app,
           hidden
             ? { files: [], error: unreadable(hidden.path) }
-            : { files: findDrift({ ...expectation, files, givesAway }, own), error: null },
+            : { files: findDrift({ ...expectation, files, givesAway }, own).toSorted(byChange), error: null },
         ];
       }),
     );
@@ -156,7 +156,7 @@ export class HostVerifier {
     const now = this.#options.clock.now();
     if (error && healed.length === 0 && files.length === 0) return withFailure(record, error, now);
     const right = new Set(healed.map(({ path }) => path));
-    const drifted = files.filter(({ entry }) => !right.has(entry.path)).toSorted(byChange);
+    const drifted = files.filter(({ entry }) => !right.has(entry.path));
     const next = drifted.map(({ entry, change }): DriftedFile => {
       const known = record.drift?.files.find(({ path }) => path === entry.path);
       return { path: entry.path, change, since: known?.since ?? now };

@@ -104,6 +104,11 @@ export class Verification {
     return this.#failing(key).size > 0;
   }
 
+  /** The host's turn came to nothing: nobody shall wait for it. */
+  giveUp(key: HostKey): void {
+    for (const look of this.#looks.take(key)) look.done(null);
+  }
+
   async #look(
     key: HostKey,
     looks: readonly Look[],

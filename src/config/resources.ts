@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { DRIFT_CHANGES } from "../model/drift.ts";
 import { isPort } from "../model/host.ts";
 import { STATES } from "../model/state.ts";
 import { ConfigRepo } from "./schema.ts";
@@ -60,6 +61,7 @@ export const ConfigRepoStatus = z
     synced: count.optional().describe("Hosts whose apps are all as in Git."),
     failed: count.optional().describe("Hosts with an app that failed or is in conflict."),
     unreachable: count.optional().describe("Hosts that cannot be reached."),
+    drifted: count.optional().describe("Hosts whose files were changed by somebody else."),
   })
   .describe("How the fleet is; the controller writes it.");
 export type ConfigRepoStatus = z.output<typeof ConfigRepoStatus>;
@@ -141,6 +143,40 @@ export const ConfigHostSpec = z
   .describe("Which host it is, and whether it is at rest.");
 export type ConfigHostSpec = z.output<typeof ConfigHostSpec>;
 
+const change = z.enum(DRIFT_CHANGES);
+const driftedPath = z.string().describe("Path below the root; as JSON where it is no UTF-8.");
+
+export const DriftedFile = z
+  .strictObject({
+    path: driftedPath,
+    change: change.describe("How it differs; conflict: Git changed it too."),
+    since: time.describe("When it was first seen."),
+  })
+  .describe("A file that somebody changed on the host.");
+export type DriftedFile = z.output<typeof DriftedFile>;
+
+export const ReplacedFile = z
+  .strictObject({
+    path: driftedPath,
+    change: change.describe("How it differed; conflict: Git had changed it too."),
+    at: time.describe("When it was laid over."),
+    kept: z.string().optional().describe("Where on the host the version from before is."),
+  })
+  .describe("A file that somebody had changed and that fssync laid its own over.");
+export type ReplacedFile = z.output<typeof ReplacedFile>;
+
+export const DriftOnHost = z
+  .strictObject({
+    count: count.describe("Files that somebody changed, as the last look found them."),
+    files: z.array(DriftedFile).optional().describe("Which; the worst of them where there are many."),
+    replaced: z
+      .array(ReplacedFile)
+      .optional()
+      .describe("Files of the last day that fssync laid its own over; the newest of them where there are many."),
+  })
+  .describe("What somebody else changed of what was synced.");
+export type DriftOnHost = z.output<typeof DriftOnHost>;
+
 export const AppOnHost = z
   .strictObject({
     app: z.string().describe("mod/env/app."),
@@ -157,6 +193,8 @@ export const AppOnHost = z
     failedState: z.enum(["Failed", "Unreachable", "Conflict"]).optional().describe("What kind of failure it was."),
     failedAt: time.optional().describe("When it failed."),
     attempts: count.optional().describe("Attempts in a row that failed."),
+    verifying: z.boolean().optional().describe("true when it was a look at the host's files that failed, and no sync."),
+    drift: DriftOnHost.optional(),
   })
   .describe("One app on this host.");
 export type AppOnHost = z.output<typeof AppOnHost>;

@@ -1,5 +1,6 @@
 import type { ConfigAppStatus, HistoryEntry } from "../config/resources.ts";
 import type { HostKey } from "../model/host.ts";
+import { comparePaths } from "../model/path.ts";
 import type { AppRecord } from "../model/record.ts";
 import { shortRevision } from "../model/revision.ts";
 import { severity, worst, type State } from "../model/state.ts";
@@ -7,10 +8,14 @@ import { stateOf } from "../plan/state.ts";
 import { COUNTED_AS } from "../plan/status-report.ts";
 import type { Fleet, FleetApp } from "../reconcile/fleet.ts";
 import type { Suspension } from "../reconcile/suspension.ts";
+import { isApplied } from "./applied.ts";
 import { conditionsAfter, type Finding, timeText } from "./conditions.ts";
+import { changedFiles, countedFiles } from "./drift-text.ts";
 
 /** Rollouts that are remembered. */
 const HISTORY = 5;
+/** Files of the host that a message names. */
+const NAMED_FILES = 3;
 
 /** The part of a ConfigApp's status that is about its hosts. */
 export type AppSummary = Pick<
@@ -29,6 +34,8 @@ interface HostOfApp {
 interface Seen {
   readonly state: State;
   readonly counts: Counts;
+  /** Hosts that the revision was brought to. */
+  readonly applied: number;
   readonly hosts: readonly HostOfApp[];
   /** Whether these are its hosts: while the inventory has not answered for it they are not known. */
   readonly covered: boolean;
@@ -47,17 +54,18 @@ export function summarizeApp(
   for (const { state } of hosts) counts[COUNTED_AS[state]] += 1;
   const covered = fleet.isCovered(app.key);
   const state = app.refused ? "Failed" : stateOver(hosts, covered);
-  const done = counts.total > 0 && counts.synced === counts.total;
-  const applied = done ? app.revision : before?.lastAppliedRevision;
+  const applied = hosts.filter(({ record }) => isApplied(record, app)).length;
+  const done = applied > 0 && applied === counts.total;
+  const lastApplied = done ? app.revision : before?.lastAppliedRevision;
   return {
     state,
     hosts: counts,
     ...(hosts.some(({ record }) => wasTried(record, app))
       ? { lastAttemptedRevision: app.revision }
       : lastTried(before)),
-    ...(applied === undefined ? {} : { lastAppliedRevision: applied }),
-    history: historyAfter(before?.history ?? [], app, counts, at.now),
-    conditions: conditionsAfter(before?.conditions, findings(app, { state, counts, hosts, covered }), at),
+    ...(lastApplied === undefined ? {} : { lastAppliedRevision: lastApplied }),
+    history: historyAfter(before?.history ?? [], app, { total: counts.total, applied }, at.now),
+    conditions: conditionsAfter(before?.conditions, findings(app, { state, counts, applied, hosts, covered }), at),
   };
 }
 
@@ -74,7 +82,8 @@ function* hostsOf(fleet: Fleet, app: FleetApp, suspension: Suspension): Iterable
 }
 
 function wasTried({ digest, unfinished, failure }: AppRecord, app: FleetApp): boolean {
-  return digest === app.digest || unfinished.at(-1) === app.revision || failure !== null;
+  const failed = failure !== null && !failure.verifying;
+  return digest === app.digest || unfinished.at(-1) === app.revision || failed;
 }
 
 function lastTried(before: AppSummary | undefined) {
@@ -84,19 +93,24 @@ function lastTried(before: AppSummary | undefined) {
 function historyAfter(
   before: readonly HistoryEntry[],
   { revision, digest, seenAt, retired }: FleetApp,
-  { total, synced }: Counts,
+  { total, applied }: { total: number; applied: number },
   now: number,
 ): HistoryEntry[] {
   if (retired) return [...before];
   const latest = before[0]?.digest === digest ? before[0] : undefined;
-  const finishedAt = latest?.finishedAt ?? (total > 0 && synced === total ? timeText(now) : undefined);
+  const finishedAt = latest?.finishedAt ?? (total > 0 && applied === total ? timeText(now) : undefined);
   const startedAt = latest?.startedAt ?? timeText(seenAt);
-  const entry = { revision, digest, startedAt, ...(finishedAt === undefined ? {} : { finishedAt }), total, synced };
+  const finished = finishedAt === undefined ? {} : { finishedAt };
+  const entry = { revision, digest, startedAt, ...finished, total, synced: applied };
   return [entry, ...before.slice(latest ? 1 : 0)].slice(0, HISTORY);
 }
 
-function findings(app: FleetApp, { state, counts, hosts, covered }: Seen): Finding[] {
-  const has = `${counts.synced} of ${counts.total} hosts have ${app.retired ? "it removed" : shortRevision(app.revision)}`;
+function findings(app: FleetApp, seen: Seen): Finding[] {
+  return [...progress(app, seen), drifted(seen.hosts)];
+}
+
+function progress(app: FleetApp, { state, counts, applied, hosts, covered }: Seen): Finding[] {
+  const has = `${applied} of ${counts.total} hosts have ${app.retired ? "it removed" : shortRevision(app.revision)}`;
   const ready = (holds: boolean, reason: string, message: string) =>
     ({ type: "Ready", holds, reason, message }) as const;
   if (app.refused) {
@@ -115,6 +129,24 @@ function findings(app: FleetApp, { state, counts, hosts, covered }: Seen): Findi
   ];
 }
 
+/** Also of hosts that are in a worse state, and of those that lag: what a look found holds until the next one. */
+function drifted(hosts: readonly HostOfApp[]): Finding {
+  const found = hosts.filter(({ record }) => driftedFiles(record) > 0);
+  const files = found.reduce((sum, { record }) => sum + driftedFiles(record), 0);
+  // Always the same one, so that the message stays.
+  const [example] = found.toSorted(
+    (a, b) => driftedFiles(b.record) - driftedFiles(a.record) || comparePaths(a.key, b.key),
+  );
+  const named = example ? `${example.key}: ${changedFiles(example.record.drift!, NAMED_FILES)}` : "";
+  const where = found.length === 1 ? "1 host" : `${found.length} hosts`;
+  const message = `${countedFiles(files)} on ${where} changed by somebody else; ${named}`;
+  return { type: "Drifted", holds: found.length > 0, reason: "FilesChanged", message };
+}
+
+function driftedFiles({ drift }: AppRecord): number {
+  return drift?.count ?? 0;
+}
+
 /** The host that an operator would look at first; always the same one, so that the message stays. */
 function worstHost(hosts: readonly HostOfApp[]): HostOfApp | undefined {
   let found: HostOfApp | undefined;
@@ -126,8 +158,9 @@ function worstHost(hosts: readonly HostOfApp[]): HostOfApp | undefined {
   return found;
 }
 
-function told({ state, record: { failure } }: HostOfApp): string {
-  return failure ? `${failure.reason}: ${failure.message}` : state;
+function told({ state, record: { failure, drift } }: HostOfApp): string {
+  if (failure) return `${failure.reason}: ${failure.message}`;
+  return state === "Drifted" && drift ? `${state}: ${changedFiles(drift, NAMED_FILES)}` : state;
 }
 
 /** The part of a whole status. */

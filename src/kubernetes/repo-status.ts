@@ -7,6 +7,7 @@ import { COUNTED_AS } from "../plan/status-report.ts";
 import type { Fleet } from "../reconcile/fleet.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
 import type { Suspension } from "../reconcile/suspension.ts";
+import { isApplied } from "./applied.ts";
 import { conditionsAfter, type Finding } from "./conditions.ts";
 
 /** The part of a ConfigRepo's status that is about Git, the inventory and the hosts in numbers. */
@@ -17,6 +18,7 @@ export type RepoSummary = Pick<
   | "synced"
   | "failed"
   | "unreachable"
+  | "drifted"
   | "conditions"
   | "lastAttemptedRevision"
   | "lastAppliedRevision"
@@ -32,14 +34,16 @@ export function summarizeRepo(controller: RepoController, before: RepoSummary | 
   const { fleet, suspension } = controller;
   const counts = { total: 0, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
   let moving = false;
-  for (const state of hostStates(fleet, suspension)) {
+  let behind = 0;
+  for (const { state, applied } of hostsSeen(fleet, suspension)) {
     counts.total += 1;
+    if (!applied) behind += 1;
     counts[COUNTED_AS[state]] += 1;
     moving ||= state === "Pending" || state === "Syncing";
   }
   const { revision } = fleet;
-  const { total, synced, failed, unreachable } = counts;
-  const applied = revision !== null && synced === total ? revision : before?.lastAppliedRevision;
+  const { total, synced, failed, unreachable, drifted } = counts;
+  const applied = revision !== null && behind === 0 ? revision : before?.lastAppliedRevision;
   const summary = `${synced} of ${total} hosts have what Git has${revision === null ? "" : ` (${shortRevision(revision)})`}`;
   return {
     apps: fleet.desired.size,
@@ -47,6 +51,7 @@ export function summarizeRepo(controller: RepoController, before: RepoSummary | 
     synced,
     failed,
     unreachable,
+    drifted,
     ...(revision === null ? {} : { lastAttemptedRevision: revision }),
     ...(applied === undefined ? {} : { lastAppliedRevision: applied }),
     conditions: conditionsAfter(before?.conditions, judge(controller, moving, summary), at),
@@ -75,14 +80,18 @@ export function starting(before: readonly Condition[] | undefined, suspended: bo
   return conditionsAfter(before, findings, at);
 }
 
-function* hostStates(fleet: Fleet, suspension: Suspension): Iterable<State> {
+function* hostsSeen(fleet: Fleet, suspension: Suspension): Iterable<{ state: State; applied: boolean }> {
   for (const { key, apps, records } of fleet.hosts.values()) {
     const states: State[] = [];
+    let applied = true;
     for (const app of apps) {
       const desired = fleet.desired.get(app);
-      if (desired) states.push(stateOf(records.get(app), desired, suspension.holds(app, key)));
+      if (!desired) continue;
+      const record = records.get(app);
+      states.push(stateOf(record, desired, suspension.holds(app, key)));
+      applied &&= isApplied(record, desired);
     }
-    yield worst(states);
+    yield { state: worst(states), applied };
   }
 }
 
@@ -113,6 +122,17 @@ function because(type: "FetchFailed" | "InventoryFailed", problems: readonly Pro
 
 /** The part of a whole status. */
 export function repoSummaryOf(status: ConfigRepoStatus): RepoSummary {
-  const { apps, hosts, synced, failed, unreachable, conditions, lastAttemptedRevision, lastAppliedRevision } = status;
-  return { apps, hosts, synced, failed, unreachable, conditions, lastAttemptedRevision, lastAppliedRevision };
+  const { apps, hosts, synced, failed, unreachable, drifted, ...rest } = status;
+  const { conditions, lastAttemptedRevision, lastAppliedRevision } = rest;
+  return {
+    apps,
+    hosts,
+    synced,
+    failed,
+    unreachable,
+    drifted,
+    conditions,
+    lastAttemptedRevision,
+    lastAppliedRevision,
+  };
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AppKey } from "../../src/model/app.ts";
+import type { Drift, DriftChange } from "../../src/model/drift.ts";
 import { hostKey } from "../../src/model/host.ts";
 import type { Revision } from "../../src/model/revision.ts";
 import type { AppRecord, DesiredRecord, HostRecord, RepoRecord } from "../../src/model/record.ts";
@@ -51,6 +52,31 @@ export function statusStoreContract(
       await store.save("files", change);
       expect(await store.load("files")).toEqual(change);
       expect(await store.repos()).toEqual(["files"]);
+    });
+
+    it.each([
+      ["files that differ", drift({ replaced: [] })],
+      ["files that were laid over", drift({ files: [], count: 0 })],
+      ["both", drift()],
+      ["more files than are named", drift({ count: 5000 })],
+    ])("gives back what is known of drift: %s", async (_, known) => {
+      await store.save("files", { hosts: hostsWith({ ...synced(), drift: known }) });
+      expect(await recordOf(store)).toEqual({ ...synced(), drift: known });
+    });
+
+    it("forgets drift with the record that does not name it any more", async () => {
+      await store.save("files", { hosts: hostsWith({ ...synced(), drift: drift() }) });
+      await store.save("files", { hosts: hostsWith(synced()) });
+      expect(await recordOf(store)).not.toHaveProperty("drift");
+    });
+
+    it("tells a look that failed from a sync that failed", async () => {
+      const verifying = { ...failed().failure!, verifying: true } as const;
+      const look = { ...synced(), failure: verifying, drift: drift() };
+      await store.save("files", { hosts: new Map([["a:22", hostRecord("a", { [WEB]: look, [API]: failed() })]]) });
+      const { apps } = (await store.load("files")).hosts.get("a:22")!;
+      expect(apps.get(WEB)).toEqual(look);
+      expect(apps.get(API)?.failure).not.toHaveProperty("verifying");
     });
 
     it("leaves what a change does not name as it was", async () => {
@@ -287,6 +313,19 @@ function failed(): AppRecord {
     failure: { state: "Failed", reason: "AuthFailed", message: "Permission denied (publickey).", at: 9, attempts: 2 },
     syncingSince: 4,
   };
+}
+
+/** Every change, times to the millisecond, and paths that are no UTF-8, look like JSON or hold odd characters. */
+function drift(overrides: Partial<Drift> = {}): Drift {
+  const changes: DriftChange[] = ["conflict", "missing", "type", "content", "owner", "mode"];
+  const paths = ["etc/caf\udce9", "etc/caf\udce8", 'etc/"x"', '"etc/y"', "etc/\ttab\nline", "etc/<é😀>&\\ "];
+  const files = paths.map((path, index) => ({ path, change: changes[index]!, since: 1_700_000_000_123 + index }));
+  const kept = [undefined, "/var/lib/fssync/replaced/etc/caf\udce9.20261122T233000Z", '/"', "/ ", "/<&>", "/é"];
+  const replaced = files.map(({ path, change, since }, index) => {
+    const at = kept[index];
+    return { path, change, at: since + 1, ...(at === undefined ? {} : { kept: at }) };
+  });
+  return { files, count: files.length, replaced, ...overrides };
 }
 
 function refusal() {

@@ -1,7 +1,9 @@
 import type { AppKey } from "../../model/app.ts";
+import type { Drift } from "../../model/drift.ts";
 import { REASONS, type Reason } from "../../model/errors.ts";
 import { STATES, type State } from "../../model/state.ts";
 import type { WantedCondition } from "../conditions.ts";
+import { changedFiles } from "../drift-text.ts";
 
 /** What of one app on a host counts for the host's conditions. */
 export interface AppState {
@@ -9,9 +11,11 @@ export interface AppState {
   readonly state: State;
   /** Why it failed, or is refused. */
   readonly cause: { readonly reason: Reason; readonly message: string } | null;
+  /** What somebody else changed. */
+  readonly drift?: Drift | undefined;
 }
 
-/** Apps named in a message; the rest are a number. */
+/** Apps named in a message, and files of each; the rest are a number. */
 const NAMED = 3;
 
 /**
@@ -43,9 +47,12 @@ function allSynced(count: number): string {
 }
 
 function named(apps: readonly AppState[]): string {
-  const texts = apps.slice(0, NAMED).map(({ app, state, cause }) => {
-    return `${app.toWellFormed()} ${state}${cause ? ` (${cause.reason}: ${cause.message.toWellFormed()})` : ""}`;
-  });
+  const texts = apps.slice(0, NAMED).map((each) => `${each.app.toWellFormed()} ${each.state}${why(each)}`);
   const more = apps.length > NAMED ? `, and ${apps.length - NAMED} more` : "";
   return texts.join(", ") + more;
+}
+
+function why({ state, cause, drift }: AppState): string {
+  if (cause) return ` (${cause.reason}: ${cause.message.toWellFormed()})`;
+  return state === "Drifted" && drift ? ` (${changedFiles(drift, NAMED)})` : "";
 }

@@ -5,9 +5,12 @@ import type { AppRecord, DesiredRecord, HostRecord } from "../../model/record.ts
 import type { Revision } from "../../model/revision.ts";
 import { worst, type State } from "../../model/state.ts";
 import { stateOf } from "../../plan/state.ts";
+import { isApplied } from "../applied.ts";
 import { setConditions, timeText } from "../conditions.ts";
+import { withinBudget } from "./host-budget.ts";
 import { hostConditions, type AppState } from "./host-conditions.ts";
-import { fairShare, shortened, storedBytes } from "./shorten.ts";
+import { shortened } from "./shorten.ts";
+import { driftOnHost } from "./stored-drift.ts";
 import { appText } from "./text.ts";
 
 export interface HostStatusOptions {
@@ -40,11 +43,6 @@ export const NO_RECORD: HostStatusPatch & Record<"lastAppliedRevision", null> = 
   conditions: null,
 };
 
-/** What a status may take of the API server's room; the object's metadata comes to it. */
-const BUDGET = 97 * 1024;
-/** Of that for all but the apps, whose messages are cut to what is left. */
-const BESIDES_APPS = 3 * 1024;
-const LONGEST_MESSAGE = 1024;
 const LONGEST_CONDITION_MESSAGE = 1024;
 
 /** A host's record as its ConfigHost shows it. `lastAppliedRevision` is named only when it is known. */
@@ -59,7 +57,7 @@ export function hostStatus(
     ...condition,
     message: shortened(condition.message, LONGEST_CONDITION_MESSAGE),
   }));
-  const all = synced === shown.length && synced > 0;
+  const all = shown.length > 0 && shown.every(({ app, stored }) => isApplied(stored, options.desired.get(app)));
   return {
     root: record.root.toWellFormed(),
     state: worst(states),
@@ -76,12 +74,13 @@ export function hostStatus(
 function appState(app: AppKey, record: AppRecord, { desired, suspended }: HostStatusOptions): AppState {
   const want = desired.get(app);
   const cause = want?.refused ?? record.failure;
-  if (want === undefined) return { app, state: record.failure?.state ?? "Pending", cause };
-  return { app, state: stateOf(record, want, suspended(app)), cause };
+  const { drift } = record;
+  if (want === undefined) return { app, state: record.failure?.state ?? "Pending", cause, drift };
+  return { app, state: stateOf(record, want, suspended(app)), cause, drift };
 }
 
 function appOnHost(app: AppKey, record: AppRecord, state: State, { covered }: HostStatusOptions): AppOnHost {
-  const { digest, revision, syncedAt, unfinished, lagSince, failure, syncingSince } = record;
+  const { digest, revision, syncedAt, unfinished, lagSince, failure, syncingSince, drift } = record;
   const attempt = covered.get(app) ?? 0;
   return {
     app: appText(app),
@@ -99,30 +98,19 @@ function appOnHost(app: AppKey, record: AppRecord, state: State, { covered }: Ho
       ...(REASONS[failure.reason].state !== failure.state && { failedState: failure.state }),
       failedAt: timeText(failure.at),
       attempts: failure.attempts,
+      ...(failure.verifying && { verifying: true }),
     }),
+    ...(drift && { drift: driftOnHost(drift) }),
   };
 }
 
-/** Cuts messages where there are so many that the object would get too large. */
-function withinBudget(apps: readonly AppOnHost[]): AppOnHost[] {
-  const failed = apps.filter(({ message }) => message !== undefined);
-  if (failed.length === 0) return [...apps];
-  const sizes = failed.map(({ message }) => Math.min(storedBytes(message!), LONGEST_MESSAGE));
-  const whole = Buffer.byteLength(JSON.stringify(apps.map((app) => (app.message ? { ...app, message: "" } : app))));
-  const share = Math.min(LONGEST_MESSAGE, fairShare(sizes, BUDGET - BESIDES_APPS - whole));
-  // API servers refuse empty texts now and then: what is empty is left out.
-  return apps.map(({ message = "", ...app }) => {
-    const cut = shortened(message, share);
-    return cut === "" ? app : { ...app, message: cut };
-  });
-}
-
-/** Of the app that something was tried of last. */
+/** Of the app that something was tried of last. A look at what a host has tries no revision. */
 function lastAttempted(record: HostRecord, desired: ReadonlyMap<AppKey, DesiredRecord>): Revision | null {
   let found: { at: number; revision: Revision } | null = null;
   for (const [app, { unfinished, revision, syncedAt, failure, syncingSince }] of record.apps) {
-    const at = latest([syncedAt, failure?.at ?? null, syncingSince]);
-    const failed = failure ? desired.get(app)?.revision : undefined;
+    const failedSync = failure?.verifying ? null : failure;
+    const at = latest([syncedAt, failedSync?.at ?? null, syncingSince]);
+    const failed = failedSync ? desired.get(app)?.revision : undefined;
     const tried = unfinished.at(-1) ?? failed ?? revision;
     if (tried && at !== null && (found === null || at >= found.at)) found = { at, revision: tried };
   }

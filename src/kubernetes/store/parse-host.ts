@@ -7,13 +7,14 @@ import type { AppRecord, Failure, HostRecord } from "../../model/record.ts";
 import type { Revision } from "../../model/revision.ts";
 import type { State } from "../../model/state.ts";
 import { configHostName, type Resource } from "../objects.ts";
+import { readDrift, StoredDrift } from "./stored-drift.ts";
 import { textApp, textRevision, textTime } from "./text.ts";
 
 // Keys that are not known are passed over: a newer fssync may have written them.
 const StoredSpec = z.object(ConfigHostSpec.shape);
 const StoredStatus = z.object({
   ...ConfigHostStatus.shape,
-  apps: z.array(z.object(AppOnHost.shape)).optional(),
+  apps: z.array(z.object({ ...AppOnHost.shape, drift: StoredDrift })).optional(),
 });
 
 export interface StoredHost {
@@ -67,6 +68,7 @@ function appRecord(app: AppOnHost, intern: (text: string) => string): AppRecord 
   const begun = unfinished.map(textRevision).filter((each) => each !== undefined);
   // What names no commit tells nothing of what lies on the host: never synced, so that everything is sent.
   const known = (revision !== undefined || app.revision === undefined) && begun.length === unfinished.length;
+  const drift = app.drift && readDrift(app.drift);
   return {
     digest: digest === undefined || !known ? null : intern(digest),
     revision: revision === undefined || !known ? null : (intern(revision) as Revision),
@@ -75,11 +77,13 @@ function appRecord(app: AppOnHost, intern: (text: string) => string): AppRecord 
     lagSince: timeOrNull(lagSince),
     failure: failureOf(app),
     syncingSince: timeOrNull(syncingSince),
+    ...(drift && { drift }),
   };
 }
 
-function failureOf({ reason, message = "", failedState, failedAt, attempts = 1 }: AppOnHost): Failure | null {
+function failureOf({ reason, message = "", failedState, ...rest }: AppOnHost): Failure | null {
   if (reason === undefined) return null;
+  const { failedAt, attempts = 1, verifying } = rest;
   const known: Reason = Object.hasOwn(REASONS, reason) ? (reason as Reason) : "Internal";
   return {
     state: failedState ?? REASONS[known].state,
@@ -87,6 +91,7 @@ function failureOf({ reason, message = "", failedState, failedAt, attempts = 1 }
     message,
     at: failedAt === undefined ? 0 : textTime(failedAt),
     attempts,
+    ...(verifying && { verifying: true }),
   };
 }
 

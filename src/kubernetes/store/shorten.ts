@@ -1,11 +1,17 @@
-/** Bytes of a text inside of JSON as the API server stores it: Go writes <, > and & as six bytes each. */
-export function storedBytes(text: string): number {
-  let bytes = Buffer.byteLength(JSON.stringify(text)) - 2;
-  for (const character of text) if (ESCAPED.has(character)) bytes += 6 - Buffer.byteLength(character);
+/** Bytes of a value as JSON the way the API server stores it: Go writes <, > and & as six bytes each. */
+export function jsonBytes(value: unknown): number {
+  const text = JSON.stringify(value);
+  let bytes = Buffer.byteLength(text);
+  for (const [character] of text.matchAll(ESCAPED)) bytes += 6 - Buffer.byteLength(character);
   return bytes;
 }
 
-const ESCAPED = new Set(["<", ">", "&", "\u2028", "\u2029"]);
+/** Bytes of a text inside of such JSON. */
+export function storedBytes(text: string): number {
+  return jsonBytes(text) - 2;
+}
+
+const ESCAPED = /[<>&\u2028\u2029]/g;
 const MARK = "…";
 
 /** The text, or its beginning with a mark, in at most so many stored bytes; never half a character. */

@@ -2,38 +2,39 @@ import type { AppId, AppKey } from "../../model/app.ts";
 import { appId, appKey, parseAppKey } from "../../model/app.ts";
 import type { Revision } from "../../model/revision.ts";
 
-// Names of folders are bytes; one that is no UTF-8 has lone surrogates (see model/path.ts), which the API
-// server would replace. Such a name lies there as JSON, which begins with a quote.
+// Paths and names of folders are bytes; one that is no UTF-8 has lone surrogates (see model/path.ts), which
+// the API server would replace. It lies there as JSON, which begins with a quote.
 
-function nameText(name: string): string {
-  return name.isWellFormed() && !name.startsWith('"') ? name : JSON.stringify(name);
+/** A path, or a part of one, as it lies in a status. */
+export function pathText(path: string): string {
+  return path.isWellFormed() && !path.startsWith('"') ? path : JSON.stringify(path);
 }
 
-/** Throws for what `nameText` did not write. */
-function textName(text: string): string {
+/** Throws for what `pathText` did not write. */
+export function textPath(text: string): string {
   return text.startsWith('"') ? String(JSON.parse(text)) : text;
 }
 
 /** `mod/env/app` as it lies in a status. */
 export function appText(app: AppKey): string {
-  return nameText(app);
+  return pathText(app);
 }
 
 /** Throws for what is no `mod/env/app`: people can edit a status too. */
 export function textApp(text: string): AppKey {
-  const key = textName(text);
+  const key = textPath(text);
   if (parseAppKey(key) === undefined) throw new Error(`${text} is no app`);
   return key as AppKey;
 }
 
 export function appSpec(app: AppKey): AppId {
   const { mod, env, app: name } = appId(app);
-  return { mod: nameText(mod), env: nameText(env), app: nameText(name) };
+  return { mod: pathText(mod), env: pathText(env), app: pathText(name) };
 }
 
 /** Throws where a part is empty or more than one folder. */
 export function specApp({ mod, env, app }: AppId): AppKey {
-  const id = { mod: textName(mod), env: textName(env), app: textName(app) };
+  const id = { mod: textPath(mod), env: textPath(env), app: textPath(app) };
   const key = appKey(id);
   if (parseAppKey(key) === undefined) throw new Error(`${JSON.stringify([mod, env, app])} is no app`);
   return key;

@@ -121,6 +121,7 @@ describeKube("the CRDs on an API server", () => {
       },
       ssh: { user: "root", port: 22, hostKeys: "strict", client: "openssh", sudo: false, connectTimeout: "10s" },
       sync: { concurrency: 64, timeout: "5m", owner: "root", group: "root", prune: true, maxDeletePercent: 20 },
+      drift: { interval: "1h", action: "report", concurrency: 8, ignore: [], keep: 5 },
       suspend: false,
     });
     expect(meant(stored.spec)).toEqual(meant(spec));
@@ -194,6 +195,12 @@ describeKube("the CRDs on an API server", () => {
     ["a negative group", { ...GOOD, sync: { group: -1 } }, "spec.sync.group"],
     ["a list for an owner", { ...GOOD, sync: { owner: ["root"] } }, "spec.sync.owner"],
     ["a word for yes", { ...GOOD, suspend: "yes" }, "spec.suspend"],
+    ["another thing to do about drift", { ...GOOD, drift: { action: "mend" } }, "spec.drift.action"],
+    ["an interval without a unit", { ...GOOD, drift: { interval: "0" } }, "spec.drift.interval"],
+    ["one glob instead of a list", { ...GOOD, drift: { ignore: "*.bak" } }, "spec.drift.ignore"],
+    ["a glob that is empty", { ...GOOD, drift: { ignore: [""] } }, "spec.drift.ignore"],
+    ["no look at a time", { ...GOOD, drift: { concurrency: 0 } }, "spec.drift.concurrency"],
+    ["fewer versions than none", { ...GOOD, drift: { keep: -1 } }, "spec.drift.keep"],
   ])("refuses %s and names the path", async (_what, spec, where) => {
     expect(meant(spec)).toHaveProperty("mistakes");
     const error = await refusal(spec);
@@ -207,6 +214,7 @@ describeKube("the CRDs on an API server", () => {
     ["a file URL", { ...GOOD, git: { url: "file:///srv/a.git" } }, "git.url"],
     ["a branch that Git does not allow", { ...GOOD, git: { ...GIT, branch: "a..b" } }, "git.branch"],
     ["a duration out of its bounds", { ...GOOD, git: { ...GIT, interval: "1ms" } }, "git.interval"],
+    ["an interval of looks out of its bounds", { ...GOOD, drift: { interval: "31d" } }, "drift.interval"],
     [
       "a placeholder that is none",
       { git: GIT, inventory: { http: { url: "http://a.example/{x}" } } },
@@ -248,6 +256,8 @@ describeKube("the CRDs on an API server", () => {
     ["capp.spec.suspend", ["stops all work here"]],
     ["confighost", ["One host of a ConfigRepo with all its apps", "fssync.dev/requestedAt"]],
     ["chost.status.apps", ["One app on this host", "What the host last synced"]],
+    ["chost.status.apps.drift", ["What somebody else changed", "as the last look found them"]],
+    ["crepo.spec.drift", ["changed on a host", "lay the file of Git over it"]],
   ])("kubectl explain %s reads like documentation", async (what, said) => {
     const text = (await kube.kubectl(["explain", what])).replaceAll(/\s+/g, " ");
     for (const words of said) expect(text).toContain(words);

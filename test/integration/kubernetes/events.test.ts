@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { systemClock } from "../../../src/clock/system-clock.ts";
 import type { KubeClient } from "../../../src/kubernetes/client.ts";
 import { EventRecorder } from "../../../src/kubernetes/events.ts";
+import { RepoEvents } from "../../../src/kubernetes/repo-events.ts";
 import { recordedLog } from "../../support/fakes.ts";
 import { until } from "../../support/fleet.ts";
 import { describeOwnKube, startKube, type Kube } from "../../support/kube.ts";
@@ -70,6 +71,43 @@ describeOwnKube("events on an API server", () => {
     await recorder.flush(DEADLINE);
     const described = await kube.kubectl(["describe", "crepo", "files", "-n", namespace]);
     expect(described).toMatch(/Normal\s+NewRevision\s+\S+\s+fssync\s+main@sha1:abc/);
+  });
+
+  test("kubectl describe of a host shows what was changed there by hand", async () => {
+    const spec = { repoRef: { name: "files" }, address: "10.0.0.1", port: 22 };
+    const document = {
+      apiVersion: "fssync.dev/v1alpha1",
+      kind: "ConfigHost",
+      metadata: { name: "files.10.0.0.1" },
+      spec,
+    };
+    await kube.kubectl(["apply", "-n", namespace, "-f", "-"], { input: JSON.stringify(document) });
+    const uid = await kube.kubectl([
+      "get",
+      "chost",
+      "files.10.0.0.1",
+      "-n",
+      namespace,
+      "-o",
+      "jsonpath={.metadata.uid}",
+    ]);
+    const repo = { namespace, name: "files", uid: "u-1" };
+    const repoEvents = new RepoEvents({
+      repo,
+      uidOf: (name) => (name === "files.10.0.0.1" ? uid : undefined),
+      sink: recorder,
+    });
+    repoEvents.record(
+      { host: "10.0.0.1:22" },
+      "Warning",
+      "ConfigDriftDetected",
+      "nginx/prod/web: etc/app.conf content",
+    );
+    await recorder.flush(DEADLINE);
+    const described = await kube.kubectl(["describe", "chost", "files.10.0.0.1", "-n", namespace]);
+    expect(described).toMatch(
+      /Warning\s+ConfigDriftDetected\s+\S+\s+fssync\s+nginx\/prod\/web: etc\/app\.conf content/,
+    );
   });
 
   test("many messages end in one event that is combined", async () => {

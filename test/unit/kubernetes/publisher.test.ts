@@ -2,9 +2,11 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { ConfigAppStatus, ConfigRepoStatus } from "../../../src/config/resources.ts";
 import { Publisher, type PublisherOptions } from "../../../src/kubernetes/publisher.ts";
 import type { AppKey } from "../../../src/model/app.ts";
+import type { DriftChange, DriftedFile } from "../../../src/model/drift.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
+import type { HostKey } from "../../../src/model/host.ts";
 import { quiet } from "../../support/fakes.ts";
-import { makeHost } from "../../support/factories.ts";
+import { makeFailure, makeHost } from "../../support/factories.ts";
 import { Rig } from "../reconcile/rig.ts";
 
 const WEB: AppKey = "nginx/prod/web";
@@ -42,9 +44,22 @@ class Published {
     return this;
   }
 
+  /** As if a look had found these files changed on the host; none when there are none. */
+  find(host: HostKey, ...files: DriftedFile[]): void {
+    const { fleet } = this.rig.controller;
+    const { drift: _, ...record } = fleet.hosts.get(host)!.records.get(WEB)!;
+    const drift = { files, count: files.length, replaced: [] };
+    fleet.put(host, new Map([[WEB, files.length > 0 ? { ...record, drift } : record]]));
+    this.publisher.publish();
+  }
+
   ready(status: Partial<ConfigAppStatus> | undefined) {
     return status?.conditions?.find(({ type }) => type === "Ready");
   }
+}
+
+function changed(path: string, change: DriftChange = "content"): DriftedFile {
+  return { path, change, since: 0 };
 }
 
 function types(status: { conditions?: { type: string }[] | undefined } | undefined): string[] {
@@ -162,6 +177,99 @@ describe("ConfigApp", () => {
     const history = ["e", "d", "c", "b", "a"].map(entry);
     const { apps } = await new Published({ app: () => ({ history }) }).settle();
     expect(apps[0]!.history!.map(({ digest }) => digest).slice(1)).toEqual(["e", "d", "c", "b"]);
+  });
+});
+
+describe("ConfigApp whose files somebody changed on hosts", () => {
+  const drifted = (status: Partial<ConfigAppStatus> | undefined) =>
+    status?.conditions?.find(({ type }) => type === "Drifted");
+
+  test("is Drifted while a host has such files, and not when they are healed", async () => {
+    const published = await new Published().settle();
+    const { apps } = published;
+    published.find(h0.key, changed("etc/a"));
+    published.find(h1.key, changed("etc/a", "mode"), changed("etc/b", "missing"));
+    const status = apps.at(-1)!;
+    expect(status).toMatchObject({ state: "Drifted", hosts: { total: 4, synced: 2, drifted: 2 } });
+    expect(published.ready(status)).toMatchObject({ status: "False", reason: "Drifted" });
+    expect(published.ready(status)!.message).toMatch(/^4 of 4 hosts have .*; h0:22: Drifted: \/etc\/a content$/);
+    expect(drifted(status)).toMatchObject({
+      status: "True",
+      reason: "FilesChanged",
+      message: "3 files on 2 hosts changed by somebody else; h1:22: /etc/b missing, /etc/a mode",
+      observedGeneration: 7,
+    });
+    expect(types(status)).toEqual(["Ready", "Drifted"]);
+    published.find(h1.key);
+    expect(drifted(apps.at(-1))!.message).toBe("1 file on 1 host changed by somebody else; h0:22: /etc/a content");
+    published.find(h0.key);
+    expect(types(apps.at(-1))).toEqual(["Ready"]);
+    expect(apps.at(-1)).toMatchObject({ state: "Synced", hosts: { synced: 4, drifted: 0 } });
+  });
+
+  test("is Drifted too when its host is in another state, and as long as it is so", async () => {
+    const published = await new Published().settle();
+    const { apps, rig } = published;
+    published.find(h0.key, changed("etc/a"));
+    const since = drifted(apps.at(-1))!.lastTransitionTime;
+    rig.transport.refuses = (host) => (host === h0.key ? new FssyncError("ConnectTimeout", "no answer") : null);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    published.publisher.publish();
+    expect(apps.at(-1)).toMatchObject({ state: "Unreachable", hosts: { unreachable: 1, drifted: 0 } });
+    expect(drifted(apps.at(-1))).toMatchObject({ status: "True", lastTransitionTime: since });
+  });
+
+  test("counts as rolled out: what was brought there is what counts", async () => {
+    const published = await new Published().settle();
+    const { apps, repo, rig, events } = published;
+    rig.transport.hold(h0.key);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    published.find(h1.key, changed("etc/a"));
+    expect(apps.at(-1)!.history![0]).toMatchObject({ synced: 3, total: 4 });
+    expect(apps.at(-1)!.history![0]).not.toHaveProperty("finishedAt");
+    rig.transport.release(h0.key);
+    await quiet();
+    published.publisher.publish();
+    const { revision } = rig.controller.fleet.desired.get(WEB)!;
+    expect(apps.at(-1)).toMatchObject({ state: "Drifted", lastAppliedRevision: revision });
+    expect(apps.at(-1)!.history![0]).toMatchObject({ synced: 4, total: 4, finishedAt: expect.any(String) });
+    expect(repo.at(-1)).toMatchObject({ hosts: 4, synced: 3, drifted: 1, lastAppliedRevision: revision });
+    expect(repo.at(-1)!.conditions![0]).toMatchObject({ type: "Ready", status: "True", reason: "Succeeded" });
+    expect(events.at(-1)).toBe(`SyncSucceeded ${WEB}: ${revision} is on all 4 hosts`);
+  });
+
+  test("a look that fails attempts no revision", async () => {
+    const published = await new Published().settle();
+    const { apps, rig } = published;
+    const { fleet, suspension } = rig.controller;
+    const before = apps.at(-1)!;
+    suspension.set({ repo: false, apps: new Set([WEB]), hosts: new Set() }, fleet);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    const failure = makeFailure({ state: "Unreachable", reason: "ConnectTimeout", verifying: true });
+    fleet.put(h0.key, new Map([[WEB, { ...fleet.hosts.get(h0.key)!.records.get(WEB)!, failure }]]));
+    published.publisher.publish();
+    expect(apps.at(-1)).toMatchObject({
+      state: "Unreachable",
+      hosts: { unreachable: 1, pending: 3 },
+      lastAttemptedRevision: before.lastAttemptedRevision,
+      lastAppliedRevision: before.lastAppliedRevision,
+    });
+    expect(apps.at(-1)!.history![0]!.revision).not.toBe(before.lastAppliedRevision);
+  });
+
+  test("a look that fails takes no rollout back", async () => {
+    const published = await new Published().settle();
+    const { apps, rig } = published;
+    const { fleet } = rig.controller;
+    const before = apps.at(-1)!;
+    const failure = makeFailure({ state: "Unreachable", reason: "ConnectTimeout", verifying: true });
+    fleet.put(h0.key, new Map([[WEB, { ...fleet.hosts.get(h0.key)!.records.get(WEB)!, failure }]]));
+    published.publisher.publish();
+    expect(apps.at(-1)).toMatchObject({ state: "Unreachable", history: before.history, hosts: { unreachable: 1 } });
+    expect(published.ready(apps.at(-1))!.message).toContain("4 of 4 hosts have");
   });
 });
 

@@ -4,6 +4,7 @@ import { configHostName } from "../../../../src/kubernetes/objects.ts";
 import { hostStatus, type HostStatusOptions } from "../../../../src/kubernetes/store/host-status.ts";
 import { parseHost } from "../../../../src/kubernetes/store/parse-host.ts";
 import type { AppKey } from "../../../../src/model/app.ts";
+import type { Drift } from "../../../../src/model/drift.ts";
 import type { AppRecord, DesiredRecord, HostRecord } from "../../../../src/model/record.ts";
 import { makeFailure, makeRecord, revisionOf } from "../../../support/factories.ts";
 
@@ -24,6 +25,25 @@ const failing: AppRecord = {
 const held: AppRecord = {
   ...behind,
   failure: makeFailure({ reason: "PruneLimitExceeded", message: "deletes 9 of 10 files", at: NOW }),
+};
+const drift: Drift = {
+  files: [
+    { path: "etc/a.conf", change: "mode", since: NOW - 9000 },
+    { path: "etc/b.conf", change: "missing", since: NOW - 9000 },
+  ],
+  count: 2,
+  replaced: [{ path: "etc/c.conf", change: "conflict", at: NOW - 8000, kept: "/var/lib/fssync/replaced/etc/c.conf.1" }],
+};
+const drifted: AppRecord = { ...synced, drift };
+const unseen: AppRecord = {
+  ...drifted,
+  failure: makeFailure({
+    state: "Unreachable",
+    reason: "ConnectTimeout",
+    message: "no answer",
+    at: NOW,
+    verifying: true,
+  }),
 };
 const away: AppRecord = {
   ...behind,
@@ -91,6 +111,34 @@ describe("the status of a ConfigHost", () => {
       other: [],
     },
     {
+      name: "files that somebody changed",
+      apps: { [WEB]: drifted, [API]: synced },
+      state: "Drifted",
+      ready: "False Drifted",
+      other: [],
+    },
+    {
+      name: "files that somebody changed, and one behind",
+      apps: { [WEB]: drifted, [API]: behind },
+      state: "Drifted",
+      ready: "False Drifted",
+      other: ["Reconciling Progressing"],
+    },
+    {
+      name: "changed files that were all laid over",
+      apps: { [WEB]: { ...synced, drift: { ...drift, files: [], count: 0 } } },
+      state: "Synced",
+      ready: "True Synced",
+      other: [],
+    },
+    {
+      name: "a look that did not reach it",
+      apps: { [WEB]: unseen, [API]: synced },
+      state: "Unreachable",
+      ready: "False ConnectTimeout",
+      other: [],
+    },
+    {
       name: "an app that nothing is known of",
       apps: { "x/y/z": synced },
       state: "Pending",
@@ -124,6 +172,19 @@ describe("the status of a ConfigHost", () => {
     );
   });
 
+  it("names the files that somebody changed, the worst first", () => {
+    const message = (known: Drift) => statusOf({ [WEB]: { ...synced, drift: known } }).conditions![0]!.message;
+    expect(message(drift)).toBe(
+      "0 of 1 apps are as in Git; nginx/prod/web Drifted (/etc/b.conf missing, /etc/a.conf mode)",
+    );
+    const odd = { path: "etc/caf\udce9\n", change: "conflict", since: NOW } as const;
+    const many = { ...drift, files: [...drift.files, odd, { ...odd, path: "etc/z" }], count: 40 };
+    expect(message(many)).toContain(
+      String.raw`(/etc/caf\xe9\x0a conflict, /etc/z conflict, /etc/b.conf missing, and 37 more)`,
+    );
+    expect(message({ ...drift, files: [], count: 40 })).toContain("Drifted (40 files)");
+  });
+
   it("says of an app that is refused in Git why", () => {
     const refused = { reason: "LfsPointer", message: "a.bin is an LFS pointer" } as const;
     const status = statusOf({ [WEB]: synced }, { desired: new Map([[WEB, { ...desiredOf(WEB), refused }]]) });
@@ -148,12 +209,28 @@ describe("the status of a ConfigHost", () => {
     expect(statusOf({ [WEB]: makeRecord(null) }).lastAttemptedRevision).toBeNull();
   });
 
+  it("takes a commit for applied that was brought to the host, whatever became of it there", () => {
+    const status = statusOf({ [WEB]: drifted, [API]: synced });
+    expect(status).toMatchObject({ total: 2, synced: 1, lastAppliedRevision: R2 });
+    expect(statusOf({ [WEB]: unseen })).toMatchObject({ synced: 0, lastAppliedRevision: R2 });
+    expect(statusOf({ [WEB]: drifted, [API]: behind })).not.toHaveProperty("lastAppliedRevision");
+  });
+
+  it("takes a look that failed for no attempt at a revision", () => {
+    expect(statusOf({ [WEB]: unseen })).toMatchObject({ lastAttemptedRevision: R1 });
+    expect(statusOf({ [WEB]: { ...unseen, failure: away.failure } })).toMatchObject({ lastAttemptedRevision: R2 });
+    const earlier = { ...synced, revision: R2, syncedAt: NOW - 1 };
+    expect(statusOf({ [API]: earlier, [WEB]: unseen })).toMatchObject({ lastAttemptedRevision: R2 });
+  });
+
   it("is read back as it was written", () => {
     const apps = {
       [WEB]: synced,
       [API]: failing,
       [JOB]: { ...away, lagSince: 5, syncingSince: 7 },
       "a/b/caf\udce9": held,
+      "a/b/unseen": unseen,
+      "a/b/laid-over": { ...drifted, drift: { ...drift, files: [], count: 0 } },
     };
     const record = hostOf(apps);
     const status = withoutNulls(statusOf(apps, { covered: new Map([[WEB, 7]]) }));
@@ -191,6 +268,38 @@ describe("the status of a ConfigHost", () => {
   });
 });
 
+it("stays under 100 KiB with 200 apps that each have 100 drifted files and as many messages", () => {
+  const files = Array.from({ length: 100 }, (_, n) => {
+    const change = n % 2 === 0 ? "mode" : "content";
+    return {
+      path: `etc/nginx/sites-enabled/customer-<${String(n).padStart(3, "0")}>.conf`,
+      change,
+      since: NOW,
+    } as const;
+  });
+  const replaced = files.slice(50).map(({ path, change }) => ({ path, change, at: NOW, kept: `/kept/${path}` }));
+  const all = Array.from({ length: 200 }, (_, n) => [
+    `infrastructure/production-eu/customer-frontend-${String(n).padStart(4, "0")}`,
+    { ...unseen, drift: { files, count: 100, replaced } },
+  ]);
+  const apps = Object.fromEntries(all) as Record<string, AppRecord>;
+  const status = statusOf(apps, { covered: new Map(Object.keys(apps).map((app) => [app as AppKey, 123_456])) });
+  expect(storedSize(status)).toBeLessThan(98 * 1024);
+  expect(status.apps!.every((app) => app.message === "no answer" && app.drift?.count === 100)).toBe(true);
+  const record = hostOf(apps);
+  const object = {
+    metadata: { name: configHostName("files", record) },
+    spec: specOf(record),
+    status: withoutNulls(status),
+  };
+  const read = parseHost(JSON.parse(JSON.stringify(object)) as typeof object, "files")!;
+  const drifts = [...read.record.apps.values()].map((app) => app.drift!);
+  expect(drifts.map(({ count }) => count)).toEqual(drifts.map(() => 100));
+  const shown = drifts.flatMap((each) => each.files);
+  expect(shown.length).toBeGreaterThan(10);
+  expect(new Set(shown.map(({ change }) => change))).toEqual(new Set(["content"]));
+});
+
 describe("reading a ConfigHost", () => {
   const record = hostOf({ [WEB]: synced });
   const good = {
@@ -213,6 +322,31 @@ describe("reading a ConfigHost", () => {
   it("refuses a name that belongs to another host, and a spec without an address", () => {
     expect(() => parseHost({ ...good, metadata: { name: "files.other" } }, "files")).toThrow(/its name/);
     expect(() => parseHost({ ...good, spec: { ...good.spec, address: undefined } }, "files")).toThrow();
+  });
+
+  it.each([
+    ["a change that is none", { count: 1, files: [{ path: "a", change: "burnt", since: "2023-11-14T22:13:15.000Z" }] }],
+    ["a time that is none", { count: 1, replaced: [{ path: "a", change: "mode", at: "yesterday" }] }],
+    [
+      "a path that is broken JSON",
+      { count: 1, files: [{ path: '"a', change: "mode", since: "2023-11-14T22:13:15.000Z" }] },
+    ],
+    ["no count", { files: [] }],
+    ["no map", "much"],
+  ])("passes over drift with %s: the next look tells it anew", (_, edited) => {
+    const read = parseHost({ ...good, status: { ...good.status, apps: [{ ...app, drift: edited }] } }, "files")!;
+    expect(read.record.apps.get(WEB)).toEqual(synced);
+  });
+
+  it("takes of drift what it knows", () => {
+    const later = { path: "etc/a.conf", change: "mode", since: new Date(NOW).toISOString(), later: 1 };
+    const edited = { count: 1, files: [later], later: [] };
+    const read = parseHost({ ...good, status: { ...good.status, apps: [{ ...app, drift: edited }] } }, "files")!;
+    expect(read.record.apps.get(WEB)?.drift).toEqual({
+      files: [{ path: "etc/a.conf", change: "mode", since: NOW }],
+      count: 1,
+      replaced: [],
+    });
   });
 
   it("passes over what a newer fssync may have added, and a reason it does not know", () => {

@@ -1,6 +1,6 @@
 import type { FileEntry, Refusal } from "../model/manifest.ts";
 import { comparePaths, displayPath, encodePath, parentFolders } from "../model/path.ts";
-import { type Attributes, ownership } from "./attributes.ts";
+import { type Attributes, type Ownership, ownership } from "./attributes.ts";
 import { isNeverSent } from "./excluded.ts";
 import type { AppFolder, Folder } from "./layout.ts";
 import type { TreeEntry } from "./ls-tree.ts";
@@ -68,15 +68,12 @@ export function resolveFiles(
       refuse("InvalidAttributes", file, owned);
       owned = { ...defaults, mode: undefined };
     }
-    entries.push(fileEntry(file, owned));
+    entries.push(fileEntry(file, owned, said.secret !== undefined));
   }
   return { files: entries, refused };
 }
 
-function fileEntry(
-  { path, entry, from }: AppFile,
-  { owner, group, mode }: { owner: string; group: string; mode: number | undefined },
-): FileEntry {
+function fileEntry({ path, entry, from }: AppFile, { owner, group, mode }: Ownership, secret: boolean): FileEntry {
   const kind = entry.mode === "120000" ? "symlink" : "file";
   const fromGit = entry.mode === "100755" ? 0o755 : 0o644;
   return {
@@ -88,6 +85,7 @@ function fileEntry(
     owner,
     group,
     mode: kind === "symlink" ? 0o777 : (mode ?? fromGit),
+    ...(secret && { secret }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { isAccountName } from "../model/host.ts";
 import { records } from "./ls-tree.ts";
 
-export const ATTRIBUTES = ["owner", "group", "mode", "filter"] as const;
+export const ATTRIBUTES = ["owner", "group", "mode", "filter", "secret"] as const;
 
 /** What .gitattributes says of one file, as written there; what it does not say is absent. */
 export type Attributes = Partial<Record<(typeof ATTRIBUTES)[number], string>>;

@@ -61,6 +61,11 @@ export function desiredApp(folder: AppFolder, app: ResolvedApp, revision: Revisi
   };
 }
 
+/** Whether an id is that of one of the app's trees or files. */
+export function holdsObject({ tree, overlay, manifest }: DesiredApp, id: string): boolean {
+  return tree === id || overlay === id || manifest.some(({ blob }) => blob === id);
+}
+
 /** Both trees, which hold their own .gitattributes, and the .gitattributes of the folders above. */
 function inputsOf(folder: AppFolder, ids: ReadonlyMap<string, string>): string {
   const above = ["", `${folder.mod}/`, `${folder.mod}/${folder.env}/`];

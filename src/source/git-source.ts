@@ -6,9 +6,11 @@ import type { DesiredApp } from "../model/manifest.ts";
 import { revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { BaseApp, Discovery, GitSource } from "../ports/git-source.ts";
+import { readBlob } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
+import { Checksums } from "./checksums.ts";
 import { Credentials } from "./credentials.ts";
-import { desiredApp, type ResolvedApps, resolveApps } from "./discover.ts";
+import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./discover.ts";
 import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
 import { type Layout, layOut } from "./layout.ts";
@@ -52,6 +54,7 @@ export class GitMirrorSource implements GitSource {
   readonly #mirror: Mirror;
   readonly #attributes: AttributeReader;
   readonly #snapshots: Snapshots;
+  readonly #checksums: Checksums;
   readonly #bases = new Lru<string, BaseApp>(BASES);
   readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
   #resolved: ResolvedApps = new Map();
@@ -71,6 +74,7 @@ export class GitMirrorSource implements GitSource {
     this.#attributes = new AttributeReader(this.#git, dir);
     this.snapshotRoot = join(dir, "snapshots");
     this.#snapshots = new Snapshots(this.#git, this.snapshotRoot);
+    this.#checksums = new Checksums(this.#git);
   }
 
   async poll(signal: AbortSignal): Promise<string> {
@@ -124,18 +128,29 @@ export class GitMirrorSource implements GitSource {
       "Writing a snapshot",
       "SourceUnavailable",
       () => this.#snapshots.make(wanted),
-      // A tree of a commit that nobody pinned may be gone in a sound mirror.
-      (error) =>
-        saysDamage(error) && !(wanted.has(missingObject(error) ?? "") && !this.#isCurrent(missingObject(error)!)),
+      (error) => this.#isDamage(error, wanted),
     );
   }
 
-  async checksums(): Promise<ReadonlyMap<string, string>> {
-    throw new FssyncError("Internal", "checksums are not built yet");
+  async checksums(blobs: Iterable<string>): Promise<ReadonlyMap<string, string>> {
+    await this.#open();
+    const wanted = new Set(blobs);
+    return this.#watched(
+      "Reading files for their checksums",
+      "SourceUnavailable",
+      () => this.#checksums.of(wanted),
+      (error) => this.#isDamage(error, wanted),
+    );
   }
 
-  async content(): Promise<Buffer | null> {
-    throw new FssyncError("Internal", "content is not built yet");
+  async content(blob: string, limit: number): Promise<Buffer | null> {
+    await this.#open();
+    return this.#watched(
+      `Reading blob ${blob}`,
+      "SourceUnavailable",
+      () => readBlob(this.#git, blob, limit),
+      (error) => this.#isDamage(error, new Set([blob])),
+    );
   }
 
   async pin(commits: Iterable<string>): Promise<void> {
@@ -159,6 +174,7 @@ export class GitMirrorSource implements GitSource {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#git[Symbol.asyncDispose]();
     await this.#snapshots[Symbol.asyncDispose]();
+    await this.#checksums[Symbol.asyncDispose]();
   }
 
   #open(): Promise<void> {
@@ -187,9 +203,13 @@ export class GitMirrorSource implements GitSource {
     }
   }
 
-  #isCurrent(tree: string): boolean {
-    const discovery = this.#discoveries.get(this.#mirror.head ?? "");
-    return discovery?.apps.values().some((app) => app.tree === tree || app.overlay === tree) ?? false;
+  /** A tree or blob of a commit that nobody pinned may be gone in a sound mirror. */
+  #isDamage(error: unknown, wanted: ReadonlySet<string>): boolean {
+    if (!saysDamage(error)) return false;
+    const missing = missingObject(error);
+    if (missing === undefined || !wanted.has(missing)) return true;
+    const current = this.#discoveries.get(this.#mirror.head ?? "")?.apps.values();
+    return current?.some((app) => holdsObject(app, missing)) ?? false;
   }
 
   /** An app, its overlay, and the .gitattributes above them. */

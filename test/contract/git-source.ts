@@ -1,9 +1,10 @@
+import { createHash } from "node:crypto";
 import { lstat, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { appKey, type AppKey } from "../../src/model/app.ts";
 import type { DesiredApp } from "../../src/model/manifest.ts";
-import type { GitSource } from "../../src/ports/git-source.ts";
+import type { BaseApp, GitSource } from "../../src/ports/git-source.ts";
 import type { Changes } from "../support/repo.ts";
 
 /** The remote that a source under test reads. */
@@ -140,6 +141,56 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       await lstat(join(source.snapshotRoot, web.overlay!));
     });
 
+    it("tells the SHA-256 of each blob, of a symlink that of its target", async () => {
+      const web = await app(WEB, await source.poll(signal));
+      const sums = await source.checksums(web.manifest.map(({ blob }) => blob));
+      const found = Object.fromEntries(web.manifest.map(({ path, blob }) => [path, sums.get(blob)]));
+      expect(found).toEqual({
+        "etc/motd": sha256("hello\n"),
+        "etc/nginx/current": sha256("nginx.conf"),
+        "etc/nginx/nginx.conf": sha256("user www;\n"),
+        "usr/local/bin/reload": sha256("#!/bin/sh\n"),
+      });
+      expect(sums.size).toBe(4);
+      expect((await source.checksums([])).size).toBe(0);
+    });
+
+    it("gives the content of a blob up to the limit, and none of what is longer", async () => {
+      const api = await app(API, await source.poll(signal));
+      const { blob } = api.manifest.find(({ path }) => path === "etc/api.conf")!;
+      expect(await source.content(blob, 8)).toEqual(Buffer.from("port 80\n"));
+      expect(await source.content(blob, 7)).toBeNull();
+    });
+
+    it.each(["0".repeat(40), "HEAD", "a\nb", ""])("has neither checksum nor content of a blob %j", async (blob) => {
+      const web = await app(WEB, await source.poll(signal));
+      await expect(source.checksums([web.manifest[0]!.blob, blob])).rejects.toMatchObject({
+        reason: "SourceUnavailable",
+      });
+      await expect(source.content(blob, 100)).rejects.toMatchObject({ reason: "SourceUnavailable" });
+    });
+
+    it("has neither checksum nor content of a tree", async () => {
+      const { tree } = await app(WEB, await source.poll(signal));
+      await expect(source.checksums([tree])).rejects.toMatchObject({ reason: "SourceUnavailable" });
+      await expect(source.content(tree, 10_000)).rejects.toMatchObject({ reason: "SourceUnavailable" });
+    });
+
+    it("marks the files that are secret, also at an earlier commit and after a restart, and changes no digest", async () => {
+      const first = await source.poll(signal);
+      await remote.commit({ ".gitattributes": "*.conf secret\n" });
+      const second = await source.poll(signal);
+      await remote.commit({ ".gitattributes": "*.conf -secret\n" });
+      const third = await source.poll(signal);
+      const versions = await Promise.all([first, second, third].map((commit) => app(WEB, commit)));
+      expect(versions.map(secrets)).toEqual([[], ["etc/nginx/nginx.conf"], []]);
+      expect(new Set(versions.map(({ digest }) => digest)).size).toBe(1);
+      await source[Symbol.asyncDispose]();
+      source = await open();
+      expect(secrets((await source.appAt(WEB, second))!)).toEqual(["etc/nginx/nginx.conf"]);
+      expect(secrets((await source.appAt(WEB, third))!)).toEqual([]);
+    });
+
     it("fault 5: a pinned base outlives a force-push", async () => {
       const first = await source.poll(signal);
       const before = await app(WEB, first);
@@ -151,6 +202,8 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       source = await open();
       expect((await source.appAt(WEB, first))?.manifest).toEqual(before.manifest);
       await source.materialize([before.tree]);
+      const { blob } = before.manifest.find(({ path }) => path === "etc/nginx/nginx.conf")!;
+      expect(await source.checksums([blob])).toEqual(new Map([[blob, sha256("user www;\n")]]));
     });
 
     it("fault 6: a branch that is gone is BranchMissing and the head stays", async () => {
@@ -190,4 +243,12 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       expect(await readFile(file, "utf8")).toBe("user www;\n");
     });
   });
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function secrets({ manifest }: BaseApp): string[] {
+  return manifest.filter(({ secret }) => secret === true).map(({ path }) => path);
 }

@@ -226,6 +226,37 @@ describe("attributes", () => {
     });
   }
 
+  it.each([
+    ["secret", true],
+    ["secret=yes", true],
+    ["-secret", undefined],
+    ["!secret", undefined],
+    ["owner=www", undefined],
+  ])("`%s` makes a file's `secret` %s", async (attribute, secret) => {
+    const app = await web({
+      ".gitattributes": "[attr]key mode=0640 secret\n",
+      "nginx/.gitattributes": `etc/* owner=root\n*.key ${attribute}\n`,
+      [`${WEB}/etc/a.key`]: "a",
+      [`${WEB}/etc/b.conf`]: "b",
+    });
+    expect(app.manifest.map((entry) => entry.secret)).toEqual([secret, undefined]);
+  });
+
+  it("`secret` may come by a macro, counts for links, and is taken back deeper down", async () => {
+    const app = await web({
+      ".gitattributes": "[attr]key mode=0640 secret\netc/** key\n",
+      [`${WEB}/.gitattributes`]: "etc/** key\n",
+      [`${WEB}/etc/link`]: { symlink: "a" },
+      [`${WEB}/etc/open/.gitattributes`]: "* -secret\n",
+      [`${WEB}/etc/open/a`]: "a",
+    });
+    const found = app.manifest.map(({ path, mode, secret }) => [path, mode, secret]);
+    expect(found).toEqual([
+      ["etc/link", 0o777, true],
+      ["etc/open/a", 0o640, undefined],
+    ]);
+  });
+
   it("of the root change the digest of the apps they reach, and of no other", async () => {
     const before = await discovered({ [`${WEB}/etc/a.conf`]: "a" });
     const after = await discovered({ ".gitattributes": "a.conf owner=www\n" });

@@ -145,6 +145,19 @@ describe("the mirror", () => {
     expect(await readdir(dir.path)).not.toContain("git.old");
   });
 
+  it("fault 3: a corrupt blob is found when its checksum or content is asked, and the next poll mends it", async () => {
+    await using source = open();
+    const commit = await source.poll(signal);
+    await source.discover(commit);
+    const blob = await repo.id(`${commit}:${WEB}/etc/nginx.conf`);
+    for (const read of [() => source.checksums([blob]), () => source.content(blob, 100)]) {
+      await spoil(blob);
+      await expect(read()).rejects.toMatchObject({ reason: "SourceUnavailable" });
+      await source.poll(signal);
+      await read();
+    }
+  });
+
   it("fault 3: a corrupt tree is MirrorCorrupt until the next poll", async () => {
     await using source = open();
     const commit = await source.poll(signal);
@@ -209,6 +222,8 @@ describe("the mirror", () => {
     await source.poll(signal);
     await expect(source.discover("2".repeat(40))).rejects.toMatchObject({ reason: "SourceUnavailable" });
     await expect(source.materialize(["2".repeat(40)])).rejects.toMatchObject({ reason: "SourceUnavailable" });
+    await expect(source.checksums(["2".repeat(40)])).rejects.toMatchObject({ reason: "SourceUnavailable" });
+    await expect(source.content("2".repeat(40), 100)).rejects.toMatchObject({ reason: "SourceUnavailable" });
     expect(text()).not.toContain("damaged");
   });
 

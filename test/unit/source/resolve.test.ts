@@ -78,6 +78,15 @@ describe("resolveFiles", () => {
     expect(files).toHaveLength(2);
   });
 
+  it.each<[Attributes, true | undefined]>([
+    [{ secret: "set" }, true],
+    [{ secret: "" }, true],
+    [{ secret: "no" }, true],
+    [{ owner: "www" }, undefined],
+  ])("reads of %j whether the file is secret", (attributes, secret) => {
+    expect(resolve([`${APP}/a`], { [`${APP}/a`]: attributes }).files[0]!.secret).toBe(secret);
+  });
+
   it.each(["..", "."])("refuses a path with a part `%s`", (part) => {
     expect(resolve([`${APP}/etc/${part}/x`]).refused?.reason).toBe("InvalidPath");
   });

@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { Lru } from "../model/lru.ts";
+import { checkBlobId, checkIsBlob } from "./blob.ts";
+import type { Git } from "./git.ts";
+import { Limit } from "./limit.ts";
+import { ObjectReader } from "./object-reader.ts";
+
+/** About 40 MB when it is full. */
+const REMEMBERED = 200_000;
+const PROCESSES = 4;
+
+/** What one process read until it was done, or failed. */
+interface Reading {
+  readonly sums: ReadonlyMap<string, string>;
+  readonly failure: Error | undefined;
+}
+
+/** SHA-256 of blobs in hex. A blob never changes, so its checksum is computed once and remembered by its id. */
+export class Checksums implements AsyncDisposable {
+  readonly #git: Git;
+  readonly #known = new Lru<string, string>(REMEMBERED);
+  readonly #reading = new Map<string, Promise<Reading>>();
+  readonly #processes = new Limit(PROCESSES);
+
+  constructor(git: Git) {
+    this.#git = git;
+  }
+
+  /** One git reads those that nobody knows or reads yet. Throws GitFailure, and SourceUnavailable for what is no blob. */
+  async of(blobs: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
+    const sums = new Map<string, string>();
+    const wanted = new Set<string>();
+    for (const blob of blobs) {
+      const sum = this.#known.get(blob);
+      if (sum === undefined) wanted.add(blob);
+      else sums.set(blob, sum);
+    }
+    while (wanted.size > 0) {
+      const own = this.#start([...wanted].filter((blob) => !this.#reading.has(blob)));
+      // Where another call failed, this one reads the rest itself: its trouble may be with a blob of its own.
+      for (const reading of new Set([...wanted].map((blob) => this.#reading.get(blob)!))) {
+        const { sums: read, failure } = await reading;
+        for (const [blob, sum] of read) if (wanted.delete(blob)) sums.set(blob, sum);
+        if (reading === own && failure !== undefined) throw failure;
+      }
+    }
+    return sums;
+  }
+
+  /** Waits for what is being read; ending it early is up to the git that serves it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#reading.size > 0) await Promise.all(this.#reading.values());
+  }
+
+  /** Never rejects: others may wait for it as well. */
+  #start(blobs: readonly string[]): Promise<Reading> | undefined {
+    if (blobs.length === 0) return undefined;
+    for (const blob of blobs) checkBlobId(blob);
+    const reading = this.#processes
+      .run(() => this.#read(blobs))
+      .finally(() => {
+        for (const blob of blobs) this.#reading.delete(blob);
+      });
+    for (const blob of blobs) this.#reading.set(blob, reading);
+    return reading;
+  }
+
+  async #read(blobs: readonly string[]): Promise<Reading> {
+    const sums = new Map<string, string>();
+    try {
+      await using reader = new ObjectReader(this.#git);
+      reader.request(blobs);
+      for (const blob of blobs) {
+        const sum = await nextChecksum(reader);
+        sums.set(blob, sum);
+        this.#known.set(copy(blob), sum);
+      }
+      return { sums, failure: undefined };
+    } catch (error) {
+      return { sums, failure: error as Error };
+    }
+  }
+}
+
+async function nextChecksum(reader: ObjectReader): Promise<string> {
+  const header = await reader.next();
+  checkIsBlob(header);
+  const hash = createHash("sha256");
+  for await (const piece of reader.pieces(header)) hash.update(piece);
+  return hash.digest("hex");
+}
+
+/** An id that came out of a listing of git is a part of it: V8 would keep the whole listing for it. */
+function copy(id: string): string {
+  return Buffer.from(id, "latin1").toString("latin1");
+}

@@ -93,7 +93,6 @@ export class RepoController implements AsyncDisposable {
   #fleet!: Fleet;
   #worker!: HostWorker;
   #saver!: StatusSaver;
-  #collector!: Collector;
   #verification!: Verification;
   #running: Promise<unknown>[] = [];
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
@@ -163,7 +162,7 @@ export class RepoController implements AsyncDisposable {
     const fleet = (this.#fleet = new Fleet(await store.load(repo), clock));
     const [groups, suspension] = [this.#groups, this.#suspension];
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
-    const collector = (this.#collector = new Collector({ source, fleet, groups }));
+    const collector = new Collector({ source, fleet, groups });
     const records = new Records({ repo, fleet, store });
     const parts = { ...this.#options, fleet, records, suspension, timeout };
     const reconciler = new HostReconciler({ ...parts, groups, collector });

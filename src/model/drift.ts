@@ -27,7 +27,7 @@ export interface Drift {
   readonly files: readonly DriftedFile[];
   /** How many there are in all. */
   readonly count: number;
-  /** Those of the last day, oldest first; at most `MAX_REPLACED_FILES`. */
+  /** Those of the last day, oldest first; at most `MAX_REPLACED_FILES`, rather of files that drift again and again. */
   readonly replaced: readonly ReplacedFile[];
 }
 
@@ -54,8 +54,18 @@ export function rememberedDrift(
   now: number,
   unseen = 0,
 ): Drift | undefined {
-  const recent = replaced.filter(({ at }) => now - at < DAY).slice(-MAX_REPLACED_FILES);
+  const recent = foremost(replaced.filter(({ at }) => now - at < DAY));
   const count = files.length + unseen;
   if (count + recent.length === 0) return undefined;
   return { files: files.slice(0, MAX_DRIFTED_FILES), count, replaced: recent };
+}
+
+/** When there are too many: the newest of each path, first of those that were replaced most often, so that what recurs cannot hide. */
+function foremost(replaced: readonly ReplacedFile[]): readonly ReplacedFile[] {
+  if (replaced.length <= MAX_REPLACED_FILES) return replaced;
+  const byPath = [...Map.groupBy(replaced, ({ path }) => path).values()].map((times) => times.slice(-RECURRING));
+  const newest = (times: readonly ReplacedFile[]) => times.at(-1)!.at;
+  const ordered = byPath.toSorted((a, b) => b.length - a.length || newest(b) - newest(a));
+  const kept = new Set(ordered.flat().slice(0, MAX_REPLACED_FILES));
+  return replaced.filter((file) => kept.has(file));
 }

@@ -49,7 +49,8 @@ type Rules = Pick<Expectation, "checksums" | "givesAway">;
 function difference(entry: FileEntry, fact: FileFact, { checksums, givesAway }: Rules): DriftChange | null {
   if (fact.kind === "missing") return "missing";
   if (fact.kind !== entry.kind) return "type";
-  if (fact.checksum !== checksums.get(entry.blob)) return "content";
+  // What cannot be read may be right; who made it so may show in its owner or mode.
+  if (fact.checksum !== null && fact.checksum !== checksums.get(entry.blob)) return "content";
   if (!isAccount(entry.owner, fact.owner, fact.uid, givesAway)) return "owner";
   if (!isAccount(entry.group, fact.group, fact.gid, givesAway)) return "owner";
   // A symlink has no mode of its own.

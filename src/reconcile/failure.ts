@@ -10,7 +10,8 @@ export function failureAfter(
   const { reason, message } = error;
   const { state, retry } = REASONS[reason];
   // What is held on purpose is looked at again and again; it did not fail anew.
-  if (before && !retry && before.reason === reason && before.message === message) return before;
+  const same = before?.reason === reason && before.message === message && (before.verifying ?? false) === verifying;
+  if (before && same && !retry) return before;
   const attempts = (before?.attempts ?? 0) + 1;
   return { state, reason, message, at, attempts, ...(verifying ? { verifying } : {}) };
 }

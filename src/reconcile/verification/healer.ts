@@ -1,10 +1,10 @@
 import type { AppKey } from "../../model/app.ts";
 import type { ReplacedFile } from "../../model/drift.ts";
-import { asFssyncError, type FssyncError } from "../../model/errors.ts";
+import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { FoundDrift } from "../../plan/drift.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
-import type { AppChange, Applied, Transport } from "../../ports/transport.ts";
+import type { AppChange, Applied, FoundReplaced, Transport } from "../../ports/transport.ts";
 import type { DriftOptions } from "../drift-options.ts";
 import type { FleetHost } from "../fleet.ts";
 
@@ -18,6 +18,7 @@ export interface HealerOptions {
 }
 
 export interface Healed {
+  /** Files that something was laid over: all that had drifted, unless the app failed. */
   readonly healed: ReadonlyMap<AppKey, readonly ReplacedFile[]>;
   /** Why it did not work, by app. */
   readonly errors: ReadonlyMap<AppKey, FssyncError>;
@@ -51,18 +52,12 @@ export class Healer {
     const healed = new Map<AppKey, ReplacedFile[]>();
     const errors = new Map<AppKey, FssyncError>();
     for (const [app, files] of drifted) {
-      const error = applied.outcome.get(app);
+      const told = applied.outcome.get(app);
+      const error = told === undefined ? new FssyncError("Internal", `the transport says nothing about ${app}`) : told;
       if (error) errors.set(app, error);
-      if (error !== null) continue;
-      const kept = new Map(applied.replaced.get(app)?.map((found) => [found.path, found.kept]));
-      healed.set(
-        app,
-        files.map(({ entry: { path }, change }) => {
-          const at = clock.now();
-          const copy = kept.get(path);
-          return { path, change, at, ...(copy === undefined ? {} : { kept: copy }) };
-        }),
-      );
+      const found = applied.replaced.get(app) ?? [];
+      const laid = error ? files.filter(({ entry }) => found.some(({ path }) => path === entry.path)) : files;
+      if (laid.length > 0) healed.set(app, replacedFiles(laid, found, clock.now()));
     }
     return { healed, errors };
   }
@@ -74,9 +69,16 @@ export class Healer {
       app,
       send: files.map(({ entry }) => entry),
       delete: [],
-      replaces: files
-        .filter(({ fact }) => fact.kind !== "missing")
-        .map(({ entry: { path, blob } }) => ({ path, checksums: [checksums.get(blob)!] })),
+      // What was missing too: somebody may have put it there since.
+      replaces: files.map(({ entry: { path, blob } }) => ({ path, checksums: [checksums.get(blob)!] })),
     }));
   }
+}
+
+function replacedFiles(files: readonly FoundDrift[], found: readonly FoundReplaced[], at: number): ReplacedFile[] {
+  const keptAt = new Map(found.map(({ path, kept }) => [path, kept]));
+  return files.map(({ entry: { path }, change }) => {
+    const kept = keptAt.get(path);
+    return { path, change, at, ...(kept === undefined ? {} : { kept }) };
+  });
 }

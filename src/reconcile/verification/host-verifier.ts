@@ -110,13 +110,10 @@ export class HostVerifier {
     return new Map(
       apps.map(({ app, start, files, ...expectation }) => {
         const own = facts.slice(start, start + files.length);
-        const hidden = files.find((_, index) => isUnreadable(own[index]!));
-        return [
-          app,
-          hidden
-            ? { files: [], error: unreadable(hidden.path) }
-            : { files: findDrift({ ...expectation, files, givesAway }, own).toSorted(byChange), error: null },
-        ];
+        const found = findDrift({ ...expectation, files, givesAway }, own).toSorted(byChange);
+        const told = new Set(found.map(({ entry }) => entry));
+        const hidden = files.find((entry, index) => isUnreadable(own[index]!) && !told.has(entry));
+        return [app, { files: found, error: hidden ? unreadable(hidden.path) : null }];
       }),
     );
   }
@@ -136,8 +133,10 @@ export class HostVerifier {
       signal,
     );
     const after = new Map(apps);
-    for (const [key, error] of errors) after.set(key, { ...apps.get(key)!, error });
-    return { apps: after, healed, error: errors.values().next().value ?? null };
+    // What was told to stop did not fail: it goes on after the restart.
+    const failed = [...errors].filter(([, { reason }]) => reason !== "Interrupted");
+    for (const [key, error] of failed) after.set(key, { ...apps.get(key)!, error });
+    return { apps: after, healed, error: failed[0]?.[1] ?? null };
   }
 
   async #record(host: FleetHost, apps: readonly FleetApp[], { apps: found, healed }: VerifyOutcome): Promise<void> {
@@ -155,7 +154,8 @@ export class HostVerifier {
   #after(record: AppRecord, { files, error }: AppFinding, healed: readonly ReplacedFile[]): AppRecord {
     const now = this.#options.clock.now();
     if (error && healed.length === 0 && files.length === 0) return withFailure(record, error, now);
-    const right = new Set(healed.map(({ path }) => path));
+    // Where something failed nobody can tell yet which files are right.
+    const right = new Set(error ? [] : healed.map(({ path }) => path));
     const drifted = files.filter(({ entry }) => !right.has(entry.path));
     const next = drifted.map(({ entry, change }): DriftedFile => {
       const known = record.drift?.files.find(({ path }) => path === entry.path);

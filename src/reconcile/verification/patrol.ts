@@ -22,7 +22,7 @@ export class Patrol {
   readonly #slots: Slots<HostKey>;
   /** Hosts whose turn has come. */
   readonly #due = new Set<HostKey>();
-  #looking = 0;
+  readonly #looking = new Set<HostKey>();
   #late = false;
 
   constructor(options: PatrolOptions) {
@@ -50,16 +50,18 @@ export class Patrol {
 
   #fill(signal: AbortSignal): void {
     for (const key of this.#due) {
-      if (signal.aborted || this.#looking >= this.#options.concurrency) return;
+      if (signal.aborted || this.#looking.size >= this.#options.concurrency) return;
+      // A host that hangs takes one place, however often its turn comes.
+      if (this.#looking.has(key)) continue;
       this.#due.delete(key);
-      this.#looking += 1;
+      this.#looking.add(key);
       void this.#look(key, signal);
     }
   }
 
   async #look(key: HostKey, signal: AbortSignal): Promise<void> {
     await this.#options.look(key);
-    this.#looking -= 1;
+    this.#looking.delete(key);
     this.#fill(signal);
   }
 

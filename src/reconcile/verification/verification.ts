@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../../model/app.ts";
 import type { HostKey } from "../../model/host.ts";
+import type { AppRecord } from "../../model/record.ts";
 import { needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
@@ -159,9 +160,11 @@ export class Verification {
 
   /** A host that is down is asked again by its backoff, not by its turn. */
   async #lookAt(key: HostKey): Promise<void> {
-    const { fleet, enqueue, paused } = this.#options;
+    const { fleet, enqueue, paused, suspension } = this.#options;
     const host = fleet.hosts.get(key);
-    const down = [...(host?.records.values() ?? [])].some(({ failure }) => failure?.state === "Unreachable");
+    const isDown = ([app, { failure }]: [AppKey, AppRecord]) =>
+      failure?.state === "Unreachable" && !suspension.holds(app, key);
+    const down = [...(host?.records ?? [])].some(isDown);
     if (!host || paused() || down || this.#verifier.settled(host).length === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#looks.add(key, { done: () => resolve() });

@@ -1,15 +1,14 @@
-import { posix } from "node:path";
+import picomatch from "picomatch";
 
 /**
  * Whether a path on a host (without the leading slash, as in a manifest) is meant by one of the globs: of
- * the whole path when the glob has a slash, else of the file's name.
+ * the whole path when the glob has a slash, else of the file's name. Names that begin with a dot are meant too.
  */
 export function globs(patterns: readonly string[]): (path: string) => boolean {
-  if (patterns.length === 0) return () => false;
-  return (path) =>
-    patterns.some((pattern) =>
-      pattern.includes("/")
-        ? posix.matchesGlob(`/${path}`, pattern.startsWith("/") ? pattern : `/**/${pattern}`)
-        : posix.matchesGlob(posix.basename(path), pattern),
-    );
+  const matchers = patterns.map((pattern) => picomatch(anchored(pattern), { dot: true }));
+  return (path) => matchers.some((matches) => matches(path));
+}
+
+function anchored(pattern: string): string {
+  return pattern.startsWith("/") ? pattern.slice(1) : `**/${pattern}`;
 }

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "../support/fleet.ts";
+import { complaintsAbout, prometheusUnavailable } from "../support/prometheus.ts";
 import { World, type Controller } from "../support/world.ts";
 
 const WEB = "nginx/prod/web";
 const API = "nginx/prod/api";
 const APP = ["repo", "mod", "env", "app"];
 
-/** The design's table, in its order; `fssync_drifted_files` comes with `verify`. */
+/** The design's table, in its order, and what came to it. */
 const METRICS: Record<string, readonly string[]> = {
   fssync_app_hosts: [...APP, "state"],
   fssync_app_info: [...APP, "revision"],
@@ -18,6 +20,11 @@ const METRICS: Record<string, readonly string[]> = {
   fssync_inventory_refresh_total: ["repo", "result"],
   fssync_inventory_last_success_timestamp_seconds: ["repo"],
   fssync_inventory_hosts: ["repo"],
+  fssync_drifted_files: APP,
+  fssync_drift_recurring_files: APP,
+  fssync_drift_replaced_files_total: ["repo"],
+  fssync_verify_total: ["repo", "result"],
+  fssync_verify_duration_seconds: ["repo"],
   fssync_suspended: ["repo", "kind", "name"],
   workqueue_depth: ["name"],
   workqueue_adds_total: ["name"],
@@ -27,6 +34,12 @@ const METRICS: Record<string, readonly string[]> = {
   workqueue_unfinished_work_seconds: ["name"],
   fssync_leader: [],
   fssync_build_info: ["version"],
+};
+
+/** Those with series only while something is wrong. */
+const OF_TROUBLE: Record<string, readonly string[]> = {
+  fssync_app_failures: [...APP, "reason"],
+  fssync_problems: ["repo", "reason"],
 };
 
 describe("the HTTP endpoints of a controller", () => {
@@ -58,10 +71,7 @@ describe("the HTTP endpoints of a controller", () => {
 
   test("every metric of the design is there with its labels, and no label names a host", async () => {
     const text = await controller.metrics();
-    const series = [...text.matchAll(/^([a-z_]+)(?:\{(.*)\})? \S+$/gm)].map(([, name, labels = ""]) => ({
-      name: name!,
-      labels: [...labels.matchAll(/([a-z_]+)="/g)].map(([, label]) => label!),
-    }));
+    const series = seriesOf(text);
     for (const [name, labels] of Object.entries(METRICS)) {
       const found = series.filter((one) => one.name === name || one.name === `${name}_count`);
       expect(found.length, name).toBeGreaterThan(0);
@@ -73,6 +83,10 @@ describe("the HTTP endpoints of a controller", () => {
     );
     expect(series.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([]);
     for (const { port } of world.fleet.hosts) expect(text).not.toContain(String(port));
+  });
+
+  test.skipIf(prometheusUnavailable() !== undefined)("names, types and help are as promtool wants them", async () => {
+    expect(complaintsAbout(await controller.metrics())).toBe("");
   });
 
   test("counters begin at zero for every result", async () => {
@@ -94,6 +108,24 @@ describe("the HTTP endpoints of a controller", () => {
     expect(revisions.find((line) => line.includes(`app="api"`))).toContain(before);
   });
 
+  test("what is wrong is told by reason, and not any more when it is mended", async () => {
+    const wrong = async () => seriesOf(await controller.metrics()).filter(({ name }) => name in OF_TROUBLE);
+    expect(await wrong()).toEqual([]);
+    const [, host] = world.fleet.hosts;
+    await host!.down();
+    world.cmdb.behave({ status: 500 }, API);
+    await world.repo.commit({ [`${WEB}/etc/a.conf`]: "a3\n" });
+    await until(async () => (await wrong()).length === 2, 20_000, "a failure and a problem");
+    for (const { name, labels } of await wrong()) expect(labels.toSorted(), name).toEqual(OF_TROUBLE[name]!.toSorted());
+    const failures = `fssync_app_failures{repo="files",mod="nginx",env="prod",app="web",reason="ConnectRefused"}`;
+    expect(await controller.metric(failures)).toBe(1);
+    expect(await controller.metric(`fssync_problems{repo="files",reason="InventoryFailed"}`)).toBe(1);
+    await host!.up();
+    world.cmdb.behave("ok", API);
+    await world.settled();
+    await until(async () => (await wrong()).length === 0, 20_000, "nothing to be wrong");
+  });
+
   test("the series of an app that is gone are removed", async () => {
     expect(await controller.metrics()).toContain(`app="api"`);
     await world.repo.commit({ [API]: null });
@@ -111,3 +143,11 @@ describe("the HTTP endpoints of a controller", () => {
     expect(started).toMatchObject({ address: controller.url, dataDir: world.dataDir });
   });
 });
+
+/** Each series' name and the names of its labels. */
+function seriesOf(text: string): { name: string; labels: string[] }[] {
+  return [...text.matchAll(/^([a-z_]+)(?:\{(.*)\})? \S+$/gm)].map(([, name, labels = ""]) => ({
+    name: name!,
+    labels: [...labels.matchAll(/([a-z_]+)="/g)].map(([, label]) => label!),
+  }));
+}

@@ -17,7 +17,10 @@ export interface Expectation {
 
 /** A file that is not as it should be. */
 export interface FoundDrift {
+  /** As fssync put it there. */
   readonly entry: FileEntry;
+  /** As Git wants it now; null when it is gone from Git. */
+  readonly desired: FileEntry | null;
   readonly change: DriftChange;
   readonly fact: FileFact;
 }
@@ -33,7 +36,7 @@ export function findDrift({ files, desired, ...rules }: Expectation, facts: read
     const next = wanted ? wanted.get(entry.path) : entry;
     if (wanted && (next ? difference(next, fact, rules) === null : fact.kind === "missing")) continue;
     const conflict = next === undefined || !sameFile(next, entry);
-    found.push({ entry, fact, change: conflict ? "conflict" : change });
+    found.push({ entry, desired: next ?? null, fact, change: conflict ? "conflict" : change });
   }
   return found;
 }
@@ -41,6 +44,15 @@ export function findDrift({ files, desired, ...rules }: Expectation, facts: read
 /** Worst first, then in the order of paths. */
 export function byChange(a: { readonly change: DriftChange }, b: { readonly change: DriftChange }): number {
   return DRIFT_CHANGES.indexOf(a.change) - DRIFT_CHANGES.indexOf(b.change);
+}
+
+const READABLE_BY_OTHERS = 0o004;
+
+/** Whether nobody may see its content: `.gitattributes` call it secret, or others may not read it on the host, or are not meant to. */
+export function isSecret({ entry, desired, fact }: FoundDrift): boolean {
+  const versions = desired ? [entry, desired] : [entry];
+  if (versions.some(({ secret, mode }) => secret === true || (mode & READABLE_BY_OTHERS) === 0)) return true;
+  return fact.kind === "file" && (fact.mode & READABLE_BY_OTHERS) === 0;
 }
 
 type Rules = Pick<Expectation, "checksums" | "givesAway">;

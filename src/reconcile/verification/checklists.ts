@@ -25,7 +25,7 @@ const LISTS = 128;
 export class Checklists {
   readonly #source: GitSource;
   readonly #isIgnored: (path: string) => boolean;
-  readonly #lists = new Lru<string, Promise<Checklist>>(LISTS);
+  readonly #lists = new Lru<string, { made: Promise<Checklist>; manifests: readonly Manifest[] }>(LISTS);
 
   constructor(options: { readonly source: GitSource; readonly isIgnored: (path: string) => boolean }) {
     this.#source = options.source;
@@ -39,9 +39,10 @@ export class Checklists {
   async of(host: FleetHost, apps: readonly FleetApp[]): Promise<Checklist> {
     const key = apps.map((app) => `${app.key}@${host.records.get(app.key)?.digest ?? ""}>${app.digest}`).join("\n");
     const known = this.#lists.get(key);
-    if (known) return await known;
+    // What is secret is not in the digest: another commit may say so of the same files.
+    if (known && apps.every(({ manifest }, index) => manifest === known.manifests[index])) return await known.made;
     const made = this.#make(host, apps);
-    void this.#lists.set(key, made);
+    void this.#lists.set(key, { made, manifests: apps.map(({ manifest }) => manifest) });
     made.catch(() => this.#lists.delete(key));
     return await made;
   }

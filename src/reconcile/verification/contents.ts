@@ -1,5 +1,6 @@
 import type { AppKey } from "../../model/app.ts";
 import type { Host } from "../../model/host.ts";
+import { isSecret } from "../../plan/drift.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { Transport, WorkOptions } from "../../ports/transport.ts";
 import type { AppFinding, FoundFile } from "./looks.ts";
@@ -8,7 +9,6 @@ import type { AppFinding, FoundFile } from "./looks.ts";
 const LIMIT = 64 * 1024;
 /** Files of one host that are shown. */
 const SHOWN = 20;
-const READABLE_BY_OTHERS = 0o004;
 
 /** Adds what Git and the host have to the findings whose content differs and may be shown to everybody. */
 export async function withContents(
@@ -41,9 +41,7 @@ function contentsOf(contents: FoundFile["contents"]) {
   return contents ? { contents } : {};
 }
 
-/** Neither what `.gitattributes` calls secret, nor what others may not read there or are not meant to. */
-function mayBeShown({ entry, fact, change }: FoundFile): boolean {
-  if (change !== "content" && change !== "conflict") return false;
-  if (entry.kind !== "file" || fact.kind !== "file" || entry.secret) return false;
-  return (entry.mode & fact.mode & READABLE_BY_OTHERS) !== 0;
+function mayBeShown(file: FoundFile): boolean {
+  if (file.change !== "content" && file.change !== "conflict") return false;
+  return file.entry.kind === "file" && file.fact.kind === "file" && !isSecret(file);
 }

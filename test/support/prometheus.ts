@@ -16,7 +16,7 @@ import { Daemon } from "./prometheus/daemon.ts";
 
 export { Alertmanager } from "./prometheus/alertmanager.ts";
 export { prometheusUnavailable } from "./prometheus/daemon.ts";
-export { WebhookReceiver, type Notification } from "./prometheus/receiver.ts";
+export { WebhookReceiver } from "./prometheus/receiver.ts";
 
 /** Of scrapes and of rules. */
 const INTERVAL = "1s";

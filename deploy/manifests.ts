@@ -1,12 +1,13 @@
 /**
- * Makes deploy/kubernetes of the chart, for people without Helm. With --check it writes nothing, names the
+ * Makes deploy/kubernetes and the rules of deploy/prometheus of the chart, for people without Helm. With --check it writes nothing, names the
  * files that are stale and exits 1 when there are any. Needs no cluster.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { CHART, renderText } from "../test/support/chart.ts";
+import { rulesText } from "./prometheus/rules.ts";
 
-const FOLDER = join(import.meta.dirname, "kubernetes");
+const FOLDER = import.meta.dirname;
 const NAMESPACE = `---
 apiVersion: v1
 kind: Namespace
@@ -25,19 +26,24 @@ const ABOUT_CONTROLLER = `# The controller for the ConfigRepos of namespace fssy
 # makes the one that fits.
 `;
 
+const ABOUT_RULES = `# The alerts of fssync with the chart's default thresholds. docs/runbooks says what to do about each.
+`;
+
 const files = new Map([
-  ["crds.yaml", HEADER + ABOUT_CRDS + crds()],
-  ["fssync.yaml", HEADER + ABOUT_CONTROLLER + NAMESPACE + (await controller())],
+  ["kubernetes/crds.yaml", HEADER + ABOUT_CRDS + crds()],
+  ["kubernetes/fssync.yaml", HEADER + ABOUT_CONTROLLER + NAMESPACE + (await controller())],
+  ["prometheus/fssync.rules.yaml", HEADER + ABOUT_RULES + (await rulesText())],
 ]);
 
 if (process.argv.includes("--check")) {
   const stale = [...files].filter(([name, content]) => stored(name) !== content).map(([name]) => name);
-  for (const name of stale)
-    process.stderr.write(`deploy/kubernetes/${name} is stale: npm run generate:manifests writes it\n`);
+  for (const name of stale) process.stderr.write(`deploy/${name} is stale: npm run generate:manifests writes it\n`);
   if (stale.length > 0) process.exitCode = 1;
 } else {
-  mkdirSync(FOLDER, { recursive: true });
-  for (const [name, content] of files) writeFileSync(join(FOLDER, name), content);
+  for (const [name, content] of files) {
+    mkdirSync(dirname(join(FOLDER, name)), { recursive: true });
+    writeFileSync(join(FOLDER, name), content);
+  }
 }
 
 function crds(): string {

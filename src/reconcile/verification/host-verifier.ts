@@ -134,9 +134,9 @@ export class HostVerifier {
     );
     const after = new Map(apps);
     // What was told to stop did not fail: it goes on after the restart.
-    const failed = [...errors].filter(([, { reason }]) => reason !== "Interrupted");
-    for (const [key, error] of failed) after.set(key, { ...apps.get(key)!, error });
-    return { apps: after, healed, error: failed[0]?.[1] ?? null };
+    const failures = [...errors].filter(([, { reason }]) => reason !== "Interrupted");
+    for (const [key, error] of failures) after.set(key, { ...apps.get(key)!, error });
+    return { apps: after, healed, error: failures[0]?.[1] ?? null };
   }
 
   async #record(host: FleetHost, apps: readonly FleetApp[], { apps: found, healed }: VerifyOutcome): Promise<void> {

@@ -1,42 +1,79 @@
 import type { AppKey } from "../model/app.ts";
-import { FssyncError, leftHostUntouched } from "../model/errors.ts";
-import type { Outcome } from "../ports/transport.ts";
+import { FssyncError, leftHostUntouched, type Reason } from "../model/errors.ts";
+import type { FoundReplaced, Outcome } from "../ports/transport.ts";
+import { parseGuardReport, type GuardReport } from "./guard-report.ts";
+import { guardAnswerLimit, guardCommand, riddenGuard, type Guard } from "./guard.ts";
 import type { Clearing, Send } from "./passes.ts";
 import type { PreparedLists } from "./prepared-lists.ts";
-import type { ProcessResult } from "./process.ts";
+import { escapeControls, type ProcessResult } from "./process.ts";
 import { removalCommand, removalInput, REMOVAL_DONE } from "./removal.ts";
 import { deleteArgs, sendArgs, sshArgs, type Remote } from "./rsync-args.ts";
-import { isHostWide, runError } from "./rsync-errors.ts";
+import { isAccountFault, isHostWide, runError } from "./rsync-errors.ts";
 
 /** Runs a program to its end within what is left of the host's time. Throws when it did not come to its end. */
-export type Run = (command: "rsync" | "ssh", args: readonly string[], input?: Uint8Array) => Promise<ProcessResult>;
+export type Run = (
+  command: "rsync" | "ssh",
+  args: readonly string[],
+  input?: Uint8Array,
+  /** See `ProcessOptions`. */
+  rawStdout?: number,
+) => Promise<ProcessResult>;
 
 /** Exit codes of a receiver that cannot delete by list: rsync 3.4.3 and its like, and very old ones. */
 const CANNOT_DELETE_BY_LIST: ReadonlySet<number | null> = new Set([1, 2, 4]);
 
+/** Faults of the guard alone: rsync may do without what it needs. */
+const WITHOUT_GUARD: ReadonlySet<Reason> = new Set<Reason>(["SudoDenied", "ProtocolError", "RsyncMissing"]);
+
+interface HostRunOptions {
+  readonly lists: PreparedLists;
+  readonly remote: Remote;
+  readonly run: Run;
+  /** What versions that are kept now are called by. */
+  readonly stamp: string;
+}
+
 /**
  * One change on one host, pass by pass. An error that concerns the host as a whole ends it for all
  * apps. Any other error of a run that several apps share is answered with a run for each app, so
- * that only those at fault fail.
+ * that only those at fault fail. Before the first byte the guard keeps what somebody else changed: within
+ * the first send where that is possible, for another session costs time.
  */
 export class HostRun {
   readonly #lists: PreparedLists;
   readonly #remote: Remote;
   readonly #run: Run;
+  readonly #stamp: string;
+  /** What is still to be looked at before anything is laid on the host. */
+  #guard: Guard | undefined;
+  readonly #replaced = new Map<AppKey, FoundReplaced[]>();
   readonly #errors = new Map<AppKey, FssyncError>();
   /** Files of runs that failed on the host. */
   readonly #undelivered = new Set<string>();
   /** Whether a run has come to its end: from then on the host may have some of the change. */
   #begun = false;
+  #unguarded = false;
 
-  constructor(lists: PreparedLists, remote: Remote, run: Run) {
+  constructor({ lists, remote, run, stamp }: HostRunOptions) {
     this.#lists = lists;
     this.#remote = remote;
+    this.#stamp = stamp;
+    this.#guard = lists.guard;
     this.#run = async (...args) => {
       const result = await run(...args);
       if (!isUntouched(runError(result))) this.#begun = true;
       return result;
     };
+  }
+
+  /** What somebody else had changed, as far as it is known; also when `all` has thrown. */
+  get replaced(): ReadonlyMap<AppKey, readonly FoundReplaced[]> {
+    return this.#replaced;
+  }
+
+  /** The guard was asked for and this host could not run it. */
+  get unguarded(): boolean {
+    return this.#unguarded;
   }
 
   /** Throws what concerns the host as a whole. */
@@ -52,8 +89,10 @@ export class HostRun {
 
   async #passes(): Promise<Outcome> {
     const { clear, sends, deletes, emptyFolders } = this.#lists.passes;
+    if (clear.size > 0 || sends.length === 0 || this.#guard?.printed === undefined) await this.#guardAlone();
     await this.#eachShared(clear, (apps) => this.#clear(apps.flatMap((app) => clear.get(app) ?? [])));
     for (const send of sends) await this.#eachShared(send.files, (apps) => this.#send(send, apps));
+    await this.#guardAlone();
     await this.#eachShared(deletes, (apps) => this.#delete(apps));
     if (this.#undelivered.size > 0) await this.#removeParts();
     if (emptyFolders.length > 0 && this.#errors.size < this.#lists.change.apps.length) await this.#removeFolders();
@@ -73,6 +112,7 @@ export class HostRun {
     // One app is at fault itself; an account that is missing is missing for all.
     if (apps.length === 1 || error.reason === "InvalidOwner") return this.#fail(apps, error);
     for (const app of apps) {
+      if (this.#errors.has(app)) continue;
       const own = await attempt([app]);
       if (own && isHostWide(own)) throw own;
       if (own) this.#fail([app], own);
@@ -85,7 +125,16 @@ export class HostRun {
 
   async #send(send: Send, apps: readonly AppKey[]): Promise<FssyncError | null> {
     const list = await this.#lists.sendList(send, apps);
-    const error = runError(await this.#run("rsync", sendArgs(this.#remote, list, send.ownership)));
+    const guard = this.#guard;
+    const ridden = guard && riddenGuard(this.#remote, guard, this.#stamp);
+    const result = await this.#run("rsync", sendArgs(this.#remote, list, send.ownership, ridden));
+    const report = guard && this.#heed(guard, result.stderr);
+    if (report && report.unkept.size > 0) {
+      // Nothing was sent: the host has waited for those that can be.
+      const left = apps.filter((app) => !this.#errors.has(app));
+      return left.length === 0 ? null : this.#send(send, left);
+    }
+    const error = runError(report ? { ...result, stderr: report.rest } : result);
     for (const app of apps) {
       for (const { path } of send.files.get(app) ?? []) {
         if (error) this.#undelivered.add(path);
@@ -93,6 +142,29 @@ export class HostRun {
       }
     }
     return error;
+  }
+
+  /** In a session of its own, unless it has run already. */
+  async #guardAlone(): Promise<void> {
+    const guard = this.#guard;
+    if (!guard) return;
+    const command = guardCommand(this.#remote, guard, this.#stamp);
+    const limit = guardAnswerLimit(guard);
+    const result = await this.#run("ssh", sshArgs(this.#remote, `exec ${command}`), guard.input, limit);
+    const error = runError(result);
+    if (error && isHostWide(error) && !WITHOUT_GUARD.has(error.reason)) throw error;
+    this.#heed(guard, escapeControls(Buffer.from(result.stdout, "latin1").toString("utf8")));
+  }
+
+  /** A guard that did not come to its end because of an account that is missing rides once more; any other host has none. */
+  #heed(guard: Guard, text: string): GuardReport {
+    const report = parseGuardReport(text, guard, this.#remote.host.root);
+    const { done, replaced, unkept } = report;
+    for (const [app, found] of replaced) this.#replaced.set(app, [...(this.#replaced.get(app) ?? []), found]);
+    for (const [app, error] of unkept) this.#fail([app], error);
+    if (done || !isAccountFault(report.rest)) this.#guard = undefined;
+    this.#unguarded = !done && this.#guard === undefined;
+    return report;
   }
 
   async #delete(apps: readonly AppKey[]): Promise<FssyncError | null> {

@@ -66,13 +66,14 @@ export class Launcher implements AsyncDisposable {
       signal.removeEventListener("abort", abort);
       resolve(result);
     });
-    const { cwd, env, input, stdout, timeout, grace, drain } = options;
+    const { cwd, env, input, stdout, rawStdout, timeout, grace, drain } = options;
     const sent = {
       cwd,
       env,
       timeout,
       ...(input !== undefined && { input }),
       ...(stdout !== undefined && { stdout }),
+      ...(rawStdout !== undefined && { rawStdout }),
       ...(grace !== undefined && { grace }),
       ...(drain !== undefined && { drain }),
     };

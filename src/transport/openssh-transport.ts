@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { AppKey } from "../model/app.ts";
 import { formatDuration } from "../model/duration.ts";
 import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
@@ -7,7 +8,9 @@ import type { Clock } from "../ports/clock.ts";
 import type {
   Applied,
   FileFact,
+  FoundReplaced,
   HostChange,
+  InspectedFile,
   Outcome,
   PreparedChange,
   Transport,
@@ -15,13 +18,18 @@ import type {
 } from "../ports/transport.ts";
 import { Fence, instantIn } from "./fence.ts";
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
+import { versionStamp } from "./guard.ts";
 import { HostRun, type Run } from "./host-run.ts";
+import { scriptError } from "./host-shell.ts";
+import { parseInspection, unseenFile } from "./inspection-answer.ts";
+import { inspectionCommand, makeInspection, type Inspection } from "./inspection.ts";
 import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { Masters } from "./masters.ts";
 import { PreparedLists } from "./prepared-lists.ts";
-import { runProcess } from "./process.ts";
-import type { Remote } from "./rsync-args.ts";
+import { runProcess, type ProcessOptions, type ProcessResult } from "./process.ts";
+import { parseReading, readingCommand, readingInput, readingLimit } from "./reading.ts";
+import { sshArgs, type Remote } from "./rsync-args.ts";
 import { SshFiles } from "./ssh-files.ts";
 
 /** Seconds without a byte from the host. Longer than ssh's own keepalive, which knows better why. */
@@ -50,6 +58,13 @@ export interface OpenSshTransportOptions {
   readonly log: Logger;
 }
 
+interface Question {
+  readonly command: string;
+  readonly input: Buffer;
+  /** Bytes that an answer has at most. */
+  readonly limit: number;
+}
+
 /**
  * The host's own OpenSSH and rsync: one rsync per host and ownership over one persistent connection
  * per host. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
@@ -64,6 +79,7 @@ export class OpenSshTransport implements Transport {
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
+  readonly #inspections = new WeakMap<readonly InspectedFile[], Inspection>();
   #folders: Promise<void> | undefined;
   #changes = 0;
 
@@ -82,25 +98,37 @@ export class OpenSshTransport implements Transport {
     return PreparedLists.make(change, join(this.#options.dir, `${CHANGE_PREFIX}${++this.#changes}`));
   }
 
-  async inspect(): Promise<readonly FileFact[]> {
-    throw new FssyncError("Internal", "inspect is not built yet");
+  async inspect(host: Host, files: readonly InspectedFile[], options: WorkOptions): Promise<readonly FileFact[]> {
+    if (files.length === 0) return [];
+    const inspection = this.#inspections.get(files) ?? makeInspection(files);
+    this.#inspections.set(files, inspection);
+    const { input, names, limit } = inspection;
+    const command = inspectionCommand(host.root, this.#options.sudo);
+    const { stdout, stderr } = await this.#ask(host, { command, input, limit }, options);
+    const unseen = unseenFile(stderr);
+    if (unseen) throw unseen;
+    return parseInspection(stdout, names);
   }
 
-  async read(): Promise<readonly (Buffer | null)[]> {
-    throw new FssyncError("Internal", "read is not built yet");
+  async read(
+    host: Host,
+    paths: readonly string[],
+    options: WorkOptions & { limit: number },
+  ): Promise<readonly (Buffer | null)[]> {
+    if (paths.length === 0) return [];
+    const command = readingCommand(host.root, this.#options.sudo, options.limit);
+    const limit = readingLimit(paths.length, options.limit);
+    const { stdout } = await this.#ask(host, { command, input: readingInput(paths), limit }, options);
+    return parseReading(stdout, paths.length, options.limit);
   }
 
   async apply(host: Host, change: PreparedChange, options: WorkOptions): Promise<Applied> {
-    const work = this.#apply(host, change, options);
-    this.#running.add(work);
-    try {
-      return { outcome: await work, replaced: new Map() };
-    } catch (error) {
+    let replaced: ReadonlyMap<AppKey, readonly FoundReplaced[]> = new Map();
+    const outcome = await this.#apply(host, change, options, (found) => (replaced = found)).catch((error: unknown) => {
       const failure = asFssyncError(error);
-      return { outcome: new Map(change.change.apps.map(({ app }) => [app, failure])), replaced: new Map() };
-    } finally {
-      this.#running.delete(work);
-    }
+      return new Map(change.change.apps.map(({ app }) => [app, failure]));
+    });
+    return { outcome, replaced };
   }
 
   allow(milliseconds: number): void {
@@ -119,20 +147,64 @@ export class OpenSshTransport implements Transport {
     await this.#launcher?.[Symbol.asyncDispose]();
   }
 
-  async #apply(host: Host, change: PreparedChange, { timeout, signal }: WorkOptions): Promise<Outcome> {
+  /** `onReplaced` is told before it resolves or rejects. */
+  async #apply(
+    host: Host,
+    change: PreparedChange,
+    options: WorkOptions,
+    onReplaced: (found: HostRun["replaced"]) => void,
+  ): Promise<Outcome> {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
+    if (this.#fence.check().aborted) throw interrupted();
+    if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
+    const { clock, log } = this.#options;
+    return this.#on(host, options, async (remote, run) => {
+      const hostRun = new HostRun({ lists: change, remote, run, stamp: versionStamp(clock.now()) });
+      try {
+        return await hostRun.all();
+      } finally {
+        onReplaced(hostRun.replaced);
+        if (hostRun.unguarded) log.debug({ host: host.key }, "the host cannot tell which files somebody else changed");
+      }
+    });
+  }
+
+  /** What one command on the host says. Throws when it did not end well. */
+  #ask(host: Host, { command, input, limit }: Question, options: WorkOptions): Promise<ProcessResult> {
+    return this.#on(host, options, async (remote, run) => {
+      const result = await run("ssh", sshArgs(remote, command), input, limit);
+      if (result.flooded) throw new FssyncError("ProtocolError", "the host said more than its files have to say");
+      const error = scriptError(result);
+      if (error) throw error;
+      return result;
+    });
+  }
+
+  /** Works on a host over its connection, within the time that is given and allowed. Rejects with what `work` throws. */
+  async #on<T>(host: Host, options: WorkOptions, work: (remote: Remote, run: Run) => Promise<T>): Promise<T> {
+    const running = this.#connected(host, options, work);
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  async #connected<T>(
+    host: Host,
+    { timeout, signal }: WorkOptions,
+    work: (remote: Remote, run: Run) => Promise<T>,
+  ): Promise<T> {
     const fence = this.#fence.check();
     if (fence.aborted) throw interrupted();
-    if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
     const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]), fence);
     await this.#ready();
     await this.#fence.cleared();
     if (await this.#files.refresh()) await this.#masters.retireAll();
     try {
-      return await this.#masters.with(host, (controlPath) =>
-        new HostRun(change, this.#remote(host, controlPath), run).all(),
-      );
+      return await this.#masters.with(host, (controlPath) => work(this.#remote(host, controlPath), run));
     } catch (error) {
       throw await this.#afterFailure(host, asFssyncError(error));
     }
@@ -176,12 +248,22 @@ export class OpenSshTransport implements Transport {
     const end = clock.monotonic() + timeout;
     const env = childEnvironment(secret === undefined);
     const launch: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
-    return async (command, args, input) => {
+    return async (command, args, input, rawStdout) => {
       const left = end - clock.monotonic();
       if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      const options = { cwd: dir, env, stdout: command === "ssh", timeout: left, signal, fence, clock };
+      const options: ProcessOptions = {
+        cwd: dir,
+        env,
+        stdout: command === "ssh",
+        ...(input && { input }),
+        ...(rawStdout !== undefined && { rawStdout }),
+        timeout: left,
+        signal,
+        fence,
+        clock,
+      };
       this.#fence.check();
-      const result = await launch(command, args, input ? { ...options, input } : options);
+      const result = await launch(command, args, options);
       this.#fence.check();
       // Even what came to a good end in time: who was allowed since may have synced the host.
       if (fence.aborted) throw interrupted();

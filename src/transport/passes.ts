@@ -55,7 +55,7 @@ export function planPasses(change: HostChange, snapshotMode: (file: FileEntry) =
 }
 
 /** The outermost of these paths that stands above `path`. */
-function topOf(path: string, tops: ReadonlySet<string>): string | undefined {
+export function topOf(path: string, tops: ReadonlySet<string>): string | undefined {
   return parentFolders(path).findLast((folder) => tops.has(folder));
 }
 

@@ -5,6 +5,7 @@ import { asFssyncError, FssyncError } from "../model/errors.ts";
 import type { FileEntry } from "../model/manifest.ts";
 import { encodePath, parentFolders } from "../model/path.ts";
 import type { HostChange, PreparedChange } from "../ports/transport.ts";
+import { makeGuard, type Guard } from "./guard.ts";
 import { planPasses, type Passes, type Send } from "./passes.ts";
 import { nulList } from "./removal.ts";
 import type { FileList } from "./rsync-args.ts";
@@ -15,6 +16,8 @@ const AT_ONCE = 64;
 export class PreparedLists implements PreparedChange {
   readonly change: HostChange;
   readonly passes: Passes;
+  /** Undefined when the change replaces nothing. */
+  readonly guard: Guard | undefined;
   readonly #dir: string;
   readonly #lists = new Map<string, Promise<FileList>>();
   #disposed = false;
@@ -23,6 +26,7 @@ export class PreparedLists implements PreparedChange {
   constructor(change: HostChange, passes: Passes, dir: string) {
     this.change = change;
     this.passes = passes;
+    this.guard = makeGuard(change);
     this.#dir = dir;
   }
 

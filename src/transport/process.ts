@@ -15,6 +15,11 @@ export interface ProcessOptions {
   readonly input?: Uint8Array;
   /** False: nobody reads its standard output, which spares a pipe. */
   readonly stdout?: boolean;
+  /**
+   * Standard output is wanted as it came, one character (U+0000 to U+00FF) for each byte, and never more than so
+   * many: a program that says more is ended.
+   */
+  readonly rawStdout?: number;
   /** Milliseconds until it is ended. */
   readonly timeout: number;
   readonly signal: AbortSignal;
@@ -34,6 +39,8 @@ export interface ProcessResult {
   readonly stderr: string;
   readonly timedOut: boolean;
   readonly aborted: boolean;
+  /** It said more than `rawStdout`. */
+  readonly flooded: boolean;
   /** Why it never began: EMFILE, EAGAIN, ENOENT, … */
   readonly spawnError: NodeJS.ErrnoException | undefined;
 }
@@ -50,8 +57,10 @@ export function runProcess(command: string, args: readonly string[], options: Pr
   const started = start(command, args, options);
   if (!("child" in started)) return Promise.resolve({ ...NOTHING, spawnError: started.spawnError });
   const { child } = started;
-  const stdout = child.stdout ? collect(child.stdout) : () => "";
-  const stderr = collect(child.stderr);
+  const { rawStdout } = options;
+  const stdout = child.stdout ? collect(child.stdout, rawStdout ?? OUTPUT_LIMIT, onFull) : () => Buffer.alloc(0);
+  const stderr = collect(child.stderr, OUTPUT_LIMIT);
+  let flooded = false;
 
   return new Promise((resolve) => {
     let timedOut = false;
@@ -98,9 +107,16 @@ export function runProcess(command: string, args: readonly string[], options: Pr
       signal.removeEventListener("abort", onAbort);
       fence?.removeEventListener("abort", onFence);
       for (const pipe of child.stdio) pipe?.destroy();
-      resolve({ exitCode, stdout: stdout(), stderr: stderr(), timedOut, aborted, spawnError });
+      const text = rawStdout === undefined ? printable(stdout()) : stdout().toString("latin1");
+      resolve({ exitCode, stdout: text, stderr: printable(stderr()), timedOut, aborted, flooded, spawnError });
     }
   });
+
+  function onFull() {
+    if (rawStdout === undefined || flooded) return;
+    flooded = true;
+    killGroup(child, "SIGKILL");
+  }
 }
 
 /** Of a program that never began. */
@@ -110,6 +126,7 @@ export const NOTHING: ProcessResult = {
   stderr: "",
   timedOut: false,
   aborted: false,
+  flooded: false,
   spawnError: undefined,
 };
 
@@ -148,17 +165,22 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   }
 }
 
-function collect(stream: Readable): () => string {
+/** What comes beyond the limit is told by `onFull` and dropped. */
+function collect(stream: Readable, limit: number, onFull?: () => void): () => Buffer {
   const chunks: Buffer[] = [];
   let size = 0;
   stream.on("error", () => undefined);
   stream.on("data", (chunk: Buffer) => {
-    if (size >= OUTPUT_LIMIT) return;
-    const part = chunk.subarray(0, OUTPUT_LIMIT - size);
+    const part = chunk.subarray(0, limit - size);
     size += part.length;
-    chunks.push(part);
+    if (part.length > 0) chunks.push(part);
+    if (part.length < chunk.length) onFull?.();
   });
-  return () => escapeControls(Buffer.concat(chunks).toString("utf8"));
+  return () => Buffer.concat(chunks);
+}
+
+function printable(bytes: Buffer): string {
+  return escapeControls(bytes.toString("utf8"));
 }
 
 /** Line ends stay; every other control character is shown as `\xNN`, so that no host writes to a terminal. */

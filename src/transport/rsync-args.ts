@@ -40,9 +40,10 @@ export interface FileList {
  *
  * No `-r`, `.` or `-a`: a folder is never an object of its own, so that no attribute of /etc changes.
  * `--no-implied-dirs` keeps folders and symlinked folders of the host as they are. No `--delete`,
- * no `--inplace`. No `-t`: the time of arrival is what an operator looks for.
+ * no `--inplace`. No `-t`: the time of arrival is what an operator looks for. `guard` is shell that the
+ * host runs before anything is sent.
  */
-export function sendArgs(remote: Remote, { list, source }: FileList, ownership: Ownership): string[] {
+export function sendArgs(remote: Remote, { list, source }: FileList, ownership: Ownership, guard?: string): string[] {
   const { owner, group, mode } = ownership;
   return [
     "-lpog",
@@ -51,7 +52,7 @@ export function sendArgs(remote: Remote, { list, source }: FileList, ownership: 
     ...listArgs(list),
     `--chown=${owner}:${group}`,
     ...(mode === null ? [] : [`--chmod=F${mode.toString(8).padStart(4, "0")}`]),
-    ...remoteArgs(remote, remoteRsync(remote, ownership)),
+    ...remoteArgs(remote, remoteRsync(remote, ownership, guard)),
     "--",
     `${source}/`,
     destination(remote.host),
@@ -111,9 +112,15 @@ function destination({ user, address, root }: Host): string {
  * that is missing must stop rsync before it begins: rsync itself would warn, keep another owner and
  * exit 0.
  */
-function remoteRsync({ sudo, rsyncPath }: Remote, ownership?: Ownership): string {
+function remoteRsync({ sudo, rsyncPath }: Remote, ownership?: Ownership, guard?: string): string {
   const checks = ownership ? accountChecks(ownership, sudo) : [];
-  return [...checks, "umask 022;", sudo ? "exec sudo -n" : "exec", rsyncPath].join(" ");
+  return [
+    ...checks,
+    ...(guard === undefined ? [] : [guard]),
+    "umask 022;",
+    sudo ? "exec sudo -n" : "exec",
+    rsyncPath,
+  ].join(" ");
 }
 
 function accountChecks({ owner, group }: Ownership, sudo: boolean): string[] {

@@ -87,6 +87,11 @@ export function runError(ending: Ending): FssyncError | null {
   return new FssyncError(reason, shortened(line));
 }
 
+/** Whether an account was missing, so that the host did not even begin. */
+export function isAccountFault(stderr: string): boolean {
+  return accountFault(stderr) !== undefined;
+}
+
 /** A host can say one line of any length; what is stored and told for each failure stays short. */
 function shortened(line: string): string {
   return line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line;

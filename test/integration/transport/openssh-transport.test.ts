@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll } from "vitest";
 import { OpenSshTransport } from "../../../src/transport/openssh-transport.ts";
-import { transportContract } from "../../contract/transport.ts";
+import { transportContract, type TransportFactory } from "../../contract/transport.ts";
+import { transportDriftContract } from "../../contract/transport-drift.ts";
 import { realClock } from "../../support/fleet-clock.ts";
 
 const socketDir = mkdtempSync(join(tmpdir(), "s-"));
@@ -15,6 +16,8 @@ afterAll(() => rmSync(socketDir, { recursive: true, force: true }));
 // As the program uses it; that programs can also be started by this process itself is for the unit tests.
 const launcher = new URL("../../../src/launcher-main.ts", import.meta.url);
 
-transportContract("OpenSshTransport", (options) => {
-  return new OpenSshTransport({ ...options, socketDir, sudo: false, launcher, clock: realClock, log });
-});
+const make: TransportFactory = (options) =>
+  new OpenSshTransport({ ...options, socketDir, sudo: false, launcher, clock: realClock, log });
+
+transportContract("OpenSshTransport", make);
+transportDriftContract("OpenSshTransport", make);

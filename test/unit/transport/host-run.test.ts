@@ -22,7 +22,7 @@ function lists(): PreparedLists {
 /** A host whose runs end like this, one after the other. */
 function hostThat(...endings: { exitCode: number; stderr: string }[]): HostRun {
   const run: Run = async () => ({ ...endings.shift()!, stdout: "" }) as never;
-  return new HostRun(lists(), REMOTE, run);
+  return new HostRun({ lists: lists(), remote: REMOTE, run, stamp: "20261122T224501.123Z" });
 }
 
 describe("a host that cannot be reached", () => {

@@ -1,0 +1,74 @@
+import type { AppKey } from "../model/app.ts";
+import { encodePath, parentFolders } from "../model/path.ts";
+import type { HostChange } from "../ports/transport.ts";
+import { guardScript, UNKEPT_EXIT } from "./guard-script.ts";
+import { topOf } from "./passes.ts";
+import { nulList } from "./removal.ts";
+import { quote, type Remote } from "./rsync-args.ts";
+
+/** Characters that may ride in a command; beyond it the list goes on standard input. */
+const LONGEST_RIDE = 16 * 1024;
+
+/** Which files of a change must be looked at on a host before anything of it is laid there. Made once for all hosts. */
+export interface Guard {
+  /** In the order of their numbers. */
+  readonly files: readonly { readonly app: AppKey; readonly path: string }[];
+  /** The standard input of the guard. */
+  readonly input: Buffer;
+  /** The same as an argument of printf's `%b`; undefined when it is too long for a command line. */
+  readonly printed: string | undefined;
+  readonly keep: number;
+}
+
+/** Undefined when a change replaces nothing. */
+export function makeGuard(change: HostChange): Guard | undefined {
+  const files = change.apps.flatMap(({ app, replaces = [] }) => replaces.map((file) => ({ app, ...file })));
+  if (files.length === 0) return undefined;
+  const paths = new Set(change.apps.flatMap((app) => [...app.send.map(({ path }) => path), ...app.delete]));
+  const folders = new Set([...paths].flatMap(parentFolders));
+  const words = files.map(({ path, checksums }, number) => {
+    // Of two paths of which one stands above the other, an unfinished sync may have put either on the host:
+    // a folder is no change by somebody else then, and what lies behind a symlink is not ours.
+    const known = folders.has(path) ? [...checksums, "folder"] : checksums;
+    const top = topOf(path, paths);
+    return `${number}/${known.join(".")}/${top === undefined ? path : `${top}//${path.slice(top.length + 1)}`}`;
+  });
+  const printed = words.map(printable).join("");
+  return {
+    files: files.map(({ app, path }) => ({ app, path })),
+    input: nulList(words),
+    printed: printed.length > LONGEST_RIDE ? undefined : printed,
+    keep: change.keepVersions ?? 0,
+  };
+}
+
+/** Bytes that a guard says at most on standard output: what programs say of a file has its name twice. */
+export function guardAnswerLimit({ files, input }: Guard): number {
+  return 64 * 1024 + files.length * 1024 + 4 * input.length;
+}
+
+/** With its list on standard input. `stamp` is what versions that are kept now are called by. */
+export function guardCommand({ host, sudo }: Remote, { keep }: Guard, stamp: string): string {
+  return `${sudo ? "sudo -n " : ""}sh -c ${quote(guardScript(host.root))} sh ${keep} ${stamp}`;
+}
+
+/**
+ * The guard in front of another command, which then begins only if all that must be kept is kept. It may use
+ * standard error alone: the other streams are rsync's. What sudo says of a guard that it does not allow is nobody's fault.
+ */
+export function riddenGuard(remote: Remote, guard: Guard, stamp: string): string {
+  const command = guardCommand(remote, guard, stamp);
+  const stop = `[ $? -ne ${UNKEPT_EXIT} ] || exit ${UNKEPT_EXIT};`;
+  return `printf %b '${guard.printed}' | ${command} >&2 2>/dev/null; ${stop}`;
+}
+
+/** The word and a NUL: plain characters as they are, every other byte as an escape. */
+function printable(word: string): string {
+  const bytes = encodePath(`${word}\0`).toString("latin1");
+  return bytes.replace(/[^A-Za-z0-9._/-]/g, (byte) => `\\0${byte.charCodeAt(0).toString(8).padStart(3, "0")}`);
+}
+
+/** Of milliseconds since the epoch: `20261122T224501.123Z`. */
+export function versionStamp(at: number): string {
+  return new Date(at).toISOString().replaceAll(/[-:]/g, "");
+}

@@ -1,10 +1,9 @@
-import { bracketed } from "../model/host.ts";
 import { displayPath } from "../model/path.ts";
 import { shortRevision } from "../model/revision.ts";
 import type { AppPlanReport, HostPlanReport, PlanReport, RepoPlanReport } from "../plan/plan-report.ts";
-import { painter } from "./style.ts";
+import { hostNames } from "./host-names.ts";
+import { painter, type Paint } from "./style.ts";
 
-type Paint = ReturnType<typeof painter>;
 type Files = Partial<Pick<AppPlanReport, "send" | "delete">>;
 
 /** Hosts that need the same are told together. With `verbose` every file is named. */
@@ -23,11 +22,8 @@ function repoText({ name, revision, suspended, hosts }: RepoPlanReport, verbose:
 }
 
 function groupText(hosts: readonly HostPlanReport[], verbose: boolean, paint: Paint): string {
-  const names = hosts.map(({ address, port }) => (port === 22 ? address : `${bracketed(address)}:${port}`));
-  const shown = verbose ? names : names.slice(0, 5);
-  const more = names.length > shown.length ? `, … ${names.length} hosts` : "";
   const apps = hosts[0]!.apps.map((app) => appText(app, verbose, paint));
-  return `  ${shown.join(", ")}${more}\n${apps.join("")}`;
+  return `  ${hostNames(hosts, verbose)}\n${apps.join("")}`;
 }
 
 function appText({ app, why, held, ...change }: AppPlanReport, verbose: boolean, paint: Paint): string {

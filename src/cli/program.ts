@@ -56,7 +56,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     withLeader(new Command("sync").description("one pass over what lags, now"))
       .addArgument(apps())
       .option("--host <address>", "only this host; may be given several times", collect)
-      .option("--full", "all files of all hosts, with checksums, whatever the status store says", false)
+      .option("--full", "all files of all hosts, with checksums: over what was changed by hand too", false)
       .option("--allow-prune", "let changes delete more than sync.maxDeletePercent", false),
     async () => (await import("./commands/sync.ts")).syncCommand,
   );
@@ -72,7 +72,7 @@ export async function runProgram(argv: readonly string[], version: string, build
     withLeader(new Command("verify").description("compares files on hosts with Git; changes nothing"))
       .addArgument(apps())
       .option("--host <address>", "only this host; may be given several times", collect)
-      .option("--diff", "what differs in text files; never of secret ones", false),
+      .option("--diff", "what differs in text files; never in what is secret or not for others to read", false),
     async () => (await import("./commands/verify.ts")).verifyCommand,
   );
   add(

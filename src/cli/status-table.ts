@@ -1,9 +1,18 @@
 import { formatDuration } from "../model/duration.ts";
-import { bracketed } from "../model/host.ts";
+import { displayPath } from "../model/path.ts";
 import { shortRevision, type Revision } from "../model/revision.ts";
 import { severity, STATES } from "../model/state.ts";
-import type { AppOnHostReport, HostReport, ProblemReport, RepoReport, StatusReport } from "../plan/status-report.ts";
-import { painter, stateStyle } from "./style.ts";
+import type { Problem } from "../model/record.ts";
+import {
+  reportProblem,
+  type AppOnHostReport,
+  type HostReport,
+  type ProblemReport,
+  type RepoReport,
+  type StatusReport,
+} from "../plan/status-report.ts";
+import { hostName } from "./host-names.ts";
+import { painter, stateStyle, type Paint } from "./style.ts";
 import { table } from "./table.ts";
 
 export interface TableOptions {
@@ -14,11 +23,11 @@ export interface TableOptions {
   readonly wide: boolean;
 }
 
-type Paint = ReturnType<typeof painter>;
-
 /** Without -o wide, this many hosts in need are named; the rest are counted. */
 const NAMED_HOSTS = 40;
 const SHORTEST_MESSAGE = 30;
+/** Without -o wide, this many changed files are given as examples. */
+const EXAMPLES = 1;
 
 /** The fleet for people: what is wrong comes first, what is well is only counted. */
 export function statusTable({ repos }: StatusReport, options: TableOptions): string {
@@ -26,17 +35,27 @@ export function statusTable({ repos }: StatusReport, options: TableOptions): str
   return repos.map((repo) => repoText(repo, options, paint)).join("\n");
 }
 
-function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string {
+/** What is to be said of a repo before its hosts. */
+export function repoTitle(repo: RepoReport, paint: Paint): string {
   const revision = repo.revision ? shortRevision(repo.revision) : "no revision yet";
   const suspended = repo.suspended ? `${paint(stateStyle("Suspended"), "suspended")}  ` : "";
   const title = `${paint("bold", repo.name)}  ${revision}  ${suspended}${summary(repo.hosts, paint)}\n`;
   const problems = (repo.problems ?? []).map((problem) => paint("yellow", `  ! ${problemText(problem)}\n`)).join("");
+  return title + problems;
+}
+
+function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string {
   const hosts = options.wide ? repo.hosts : repo.hosts.filter(({ state }) => state !== "Synced");
   const worstFirst = [...hosts].sort((a, b) => severity(a.state) - severity(b.state) || byAddress(a, b));
   const shown = options.wide ? worstFirst : worstFirst.slice(0, NAMED_HOSTS);
   const hidden = worstFirst.length - shown.length;
   const more = hidden > 0 ? `  … and ${hidden} more; -o wide shows all\n` : "";
-  return [title + problems, appsTable(repo, paint), shown.length > 0 ? hostsTable(shown, options, paint) : "", more]
+  return [
+    repoTitle(repo, paint),
+    appsTable(repo, paint),
+    shown.length > 0 ? hostsTable(shown, options, paint) : "",
+    more,
+  ]
     .filter((part) => part !== "")
     .join("\n");
 }
@@ -67,39 +86,64 @@ function appsTable({ apps }: RepoReport, paint: Paint): string {
   return table(head, rows, [3, 4, 5, 6, 7, 8]);
 }
 
-function hostsTable(
-  hosts: readonly HostReport[],
-  { columns = 160, terminal, wide }: TableOptions,
-  paint: Paint,
-): string {
+function hostsTable(hosts: readonly HostReport[], options: TableOptions, paint: Paint): string {
   const head = ["HOST", "STATE", "APP", "HAS", "LAGS FOR", "REASON"];
   const rows = hosts.flatMap((host) =>
-    host.apps.filter(({ state }) => wide || state === host.state).map((app) => hostRow(host, app, paint)),
+    host.apps
+      .filter(({ state }) => options.wide || state === host.state)
+      .map((app) => hostRow(host, app, options.wide, paint)),
   );
-  const taken = head
-    .slice(0, 5)
-    .map((name, column) => Math.max(name.length, ...rows.map((row) => plain(row[column]!))));
-  const room = Math.max(SHORTEST_MESSAGE, columns - taken.reduce((sum, width) => sum + width + 2, 4));
-  const cut = (text: string) => (wide || !terminal || text.length <= room ? text : `${text.slice(0, room - 1)}…`);
-  return table(
-    head,
-    rows.map((row) => [...row.slice(0, 5), cut(row[5]!)]),
-  );
+  return table(head, withLastCut(head, rows, options));
 }
 
-function hostRow({ address, port }: HostReport, app: AppOnHostReport, paint: Paint): string[] {
+/** The rows with their last column cut to what the terminal leaves it. */
+export function withLastCut(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  { columns = 160, terminal, wide }: TableOptions,
+): readonly (readonly string[])[] {
+  if (wide || !terminal) return rows;
+  const last = head.length - 1;
+  const taken = head
+    .slice(0, last)
+    .map((name, column) => rows.reduce((width, row) => Math.max(width, plain(row[column]!)), name.length));
+  const room = Math.max(SHORTEST_MESSAGE, columns - taken.reduce((sum, width) => sum + width + 2, 4));
+  const cut = (text: string) => (text.length <= room ? text : `${text.slice(0, room - 1)}…`);
+  return rows.map((row) => [...row.slice(0, last), cut(row[last]!)]);
+}
+
+function hostRow(host: HostReport, app: AppOnHostReport, wide: boolean, paint: Paint): string[] {
   return [
-    port === 22 ? address : `${bracketed(address)}:${port}`,
+    hostName(host),
     paint(stateStyle(app.state), app.state),
     app.app,
     has(app.revision),
     app.lagSince ? ago(app.lagSince) : "-",
-    reasonText(app),
+    [reasonText(app), driftText(app, wide), wide ? replacedText(app) : ""].filter((text) => text !== "").join("; "),
   ];
 }
 
+/** `3 files changed: /etc/a (content), …`. */
+function driftText({ files = [], fileCount = files.length }: AppOnHostReport, wide: boolean): string {
+  if (files.length === 0) return "";
+  const told = files
+    .slice(0, wide ? undefined : EXAMPLES)
+    .map(({ path, change }) => `${displayPath(path)} (${change})`);
+  const more = fileCount > told.length ? ", …" : "";
+  return `${fileCount} ${fileCount === 1 ? "file" : "files"} changed: ${told.join(", ")}${more}`;
+}
+
+/** What fssync has laid its own over within the last day, and where the host's versions are. */
+function replacedText({ replaced = [] }: AppOnHostReport): string {
+  const told = replaced.map(({ path, kept }) => {
+    const where = kept === undefined ? "not kept" : `kept as ${displayPath(kept)}`;
+    return `${displayPath(path)} (${where})`;
+  });
+  return told.length === 0 ? "" : `replaced: ${told.join(", ")}`;
+}
+
 /** `NoSpace (7 attempts): …`. */
-function reasonText({
+export function reasonText({
   reason,
   message,
   attempts = 1,
@@ -108,11 +152,16 @@ function reasonText({
   return `${reason}${attempts > 1 ? ` (${attempts} attempts)` : ""}: ${message}`;
 }
 
-export function problemText({ reason, message, since }: ProblemReport): string {
+/** What a table shows beside the result, for those who print the result for programs. */
+export function problemLines(problems: readonly (Problem & { readonly repo: string })[]): string {
+  return problems.map((problem) => `! ${problem.repo}: ${problemText(reportProblem(problem))}\n`).join("");
+}
+
+function problemText({ reason, message, since }: ProblemReport): string {
   return `${reason} for ${ago(since)}: ${message}`;
 }
 
-function ago(time: string): string {
+export function ago(time: string): string {
   return formatDuration(Math.max(0, Date.now() - Date.parse(time)));
 }
 
@@ -124,7 +173,7 @@ function appName({ mod, env, app }: { mod: string; env: string; app: string }): 
   return `${mod}/${env}/${app}`;
 }
 
-function byAddress(a: HostReport, b: HostReport): number {
+export function byAddress(a: HostReport, b: HostReport): number {
   return a.address.localeCompare(b.address, "en", { numeric: true }) || a.port - b.port;
 }
 

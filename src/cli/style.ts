@@ -14,8 +14,10 @@ const STATE_STYLES = {
   Synced: "green",
 } as const satisfies Record<State, Style>;
 
+export type Paint = (style: Style, text: string) => string;
+
 /** Paints text on a terminal, leaves it plain elsewhere or where NO_COLOR is set. */
-export function painter(terminal: boolean): (style: Style, text: string) => string {
+export function painter(terminal: boolean): Paint {
   const coloured = terminal && !process.env["NO_COLOR"];
   return (style, text) => (coloured ? styleText(style, text, { validateStream: false }) : text);
 }

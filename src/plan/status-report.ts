@@ -61,8 +61,12 @@ export interface AppOnHostReport {
   readonly message?: string;
   readonly failedAt?: string;
   readonly attempts?: number;
-  /** Files that somebody else changed; of very many the first. `verify` always says them, `status` when there are any. */
+  /** Only of `verify`: its files, or some of them, were not compared; `reason` says why where that is known. */
+  readonly notCompared?: true;
+  /** Files that somebody else changed. `verify` says all of them, `status` the first ones, when there are any. */
   readonly files?: readonly FileReport[];
+  /** How many they are in all, where not all are said. */
+  readonly fileCount?: number;
   /** What of such files fssync laid its own over within the last day. */
   readonly replaced?: readonly ReplacedReport[];
 }
@@ -73,8 +77,14 @@ export interface FileReport {
   readonly change: DriftChange;
   /** When it was first seen. */
   readonly since?: string;
-  /** What Git and the host have, in base64, where that was asked for and may be shown. */
+  /** Its content is for nobody else: `.gitattributes` say so, or others may not read it. */
+  readonly secret?: true;
+  /** What Git and the host have, in base64, where that was asked for and may be shown. For the one who asks, not printed. */
   readonly contents?: { readonly git: string; readonly host: string };
+  /** Only of `verify --diff`: from Git's content to the host's, in the unified format; null when it is not shown. */
+  readonly diff?: string | null;
+  /** Why it is not. */
+  readonly notShown?: string;
 }
 
 export interface ReplacedReport {
@@ -142,10 +152,15 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
 }
 
 function reportApp({ key, revision, digest, refused }: DesiredRecord, states: readonly State[]): AppReport {
+  const state = refused ? "Failed" : worst(states);
+  return { ...appId(key), revision, digest, state, hosts: countStates(states), ...refused };
+}
+
+/** The states that an app has on its hosts, counted. */
+export function countStates(states: readonly State[]): AppReport["hosts"] {
   const hosts = { total: states.length, synced: 0, pending: 0, failed: 0, unreachable: 0, drifted: 0 };
   for (const state of states) hosts[COUNTED_AS[state]] += 1;
-  const state = refused ? "Failed" : worst(states);
-  return { ...appId(key), revision, digest, state, hosts, ...refused };
+  return hosts;
 }
 
 function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredRecord): AppOnHostReport {
@@ -165,10 +180,14 @@ function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: 
   return { ...common, reason, message, failedAt: isoTime(at), attempts };
 }
 
-function reportDrift({ files, replaced }: Drift): Pick<AppOnHostReport, "files" | "replaced"> {
+function reportDrift({ files, count, replaced }: Drift): Pick<AppOnHostReport, "files" | "fileCount" | "replaced"> {
   const drifted = files.map(({ path, change, since }) => ({ path: `/${path}`, change, since: isoTime(since) }));
   const laid = replaced.map(({ path, at, ...file }) => ({ ...file, path: `/${path}`, at: isoTime(at) }));
-  return { ...(drifted.length > 0 ? { files: drifted } : {}), ...(laid.length > 0 ? { replaced: laid } : {}) };
+  return {
+    ...(drifted.length > 0 ? { files: drifted } : {}),
+    ...(count > drifted.length ? { fileCount: count } : {}),
+    ...(laid.length > 0 ? { replaced: laid } : {}),
+  };
 }
 
 export function reportProblem({ reason, message, since }: Problem): ProblemReport {

@@ -1,17 +1,20 @@
-import { reportProblem, type StatusReport } from "../../plan/status-report.ts";
+import type { StatusReport } from "../../plan/status-report.ts";
 import type { SyncResult } from "../../reconcile/controller.ts";
 import { atDesk } from "../desk.ts";
 import { print } from "../print.ts";
 import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { showProgress } from "../progress.ts";
-import { problemText, statusTable, suspendedText } from "../status-table.ts";
+import { problemLines, statusTable, suspendedText } from "../status-table.ts";
 
 interface Options extends Pick<InKubernetes, "kubernetes"> {
   readonly host?: string[];
   readonly full: boolean;
   readonly allowPrune: boolean;
 }
+
+const DRIFT_STAYS =
+  "Files changed by hand stay until Git changes them: `fssync verify` shows them, `sync --full` lays Git's over them.\n";
 
 /** One pass. Exit: 0 all synced, 1 error, 2 some failed, 4 some unreachable, 6 both. */
 export async function syncCommand(context: Context, apps: string[], options: Options): Promise<number> {
@@ -23,9 +26,7 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
   });
   print(stdout, context.output, result.report, (wide) => syncedTable(result, stdout, wide));
   // A table shows what is wrong with Git and inventory itself; for machines it stands beside the result.
-  if (context.output === "json" || context.output === "yaml") {
-    for (const problem of result.problems) stderr.write(`! ${problem.repo}: ${problemText(reportProblem(problem))}\n`);
-  }
+  if (context.output === "json" || context.output === "yaml") stderr.write(problemLines(result.problems));
   return exitCode(result);
 }
 
@@ -33,7 +34,8 @@ function syncedTable({ attempted, report, problems }: SyncResult, stdout: NodeJS
   const nothing = report.repos.every(({ hosts }) => hosts.length === 0);
   if (nothing && attempted > 0) return `${attempted} hosts: what Git no longer holds was removed.\n`;
   if (nothing && problems.length === 0) return nothingText(report);
-  return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+  const text = statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+  return hostStates(report).includes("Drifted") ? `${text}\n${DRIFT_STAYS}` : text;
 }
 
 function nothingText({ repos }: StatusReport): string {

@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { statusTable } from "../../../src/cli/status-table.ts";
+import type { AppOnHostReport, FileReport } from "../../../src/plan/status-report.ts";
+import { appReport, hostReport, iso, resultOf } from "./reports.ts";
+
+const files: FileReport[] = [
+  { path: "/etc/a", change: "content" },
+  { path: "/etc/b", change: "mode" },
+  { path: "/etc/c", change: "missing" },
+];
+
+/** The REASON of the only host. */
+function reason(app: Partial<AppOnHostReport>, wide = false): string {
+  const { report } = resultOf([hostReport("10.0.0.1", appReport(app))]);
+  const row = statusTable(report, { terminal: false, wide })
+    .split("\n")
+    .find((line) => line.includes("10.0.0.1"));
+  return row!.trim().split(/ {2,}/)[5] ?? "";
+}
+
+describe("drift in status", () => {
+  test("says how many files were changed, with an example", () => {
+    expect(reason({ state: "Drifted", files })).toBe("3 files changed: /etc/a (content), …");
+    expect(reason({ state: "Drifted", files: files.slice(0, 1) })).toBe("1 file changed: /etc/a (content)");
+  });
+
+  test("counts also what is not listed", () => {
+    expect(reason({ state: "Drifted", files, fileCount: 250 })).toBe("250 files changed: /etc/a (content), …");
+  });
+
+  test("-o wide names all that are listed, and what was replaced with the place of its old version", () => {
+    const replaced = [
+      { path: "/etc/d", change: "content", at: iso(0), kept: "/var/lib/fssync/replaced/etc/d.20261122T000000Z" },
+      { path: "/etc/e", change: "conflict", at: iso(0) },
+    ] as const;
+    expect(reason({ state: "Drifted", files, replaced }, true)).toBe(
+      "3 files changed: /etc/a (content), /etc/b (mode), /etc/c (missing); " +
+        "replaced: /etc/d (kept as /var/lib/fssync/replaced/etc/d.20261122T000000Z), /etc/e (not kept)",
+    );
+  });
+
+  test("stands after why the last attempt failed", () => {
+    expect(reason({ state: "Failed", reason: "NoSpace", message: "full", files: files.slice(0, 1) })).toBe(
+      "NoSpace: full; 1 file changed: /etc/a (content)",
+    );
+  });
+});

@@ -57,7 +57,8 @@ function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension, now: numb
     if (reason) failures.push(reason);
     if (!record.drift) continue;
     driftedFiles += record.drift.count;
-    recurringFiles += recurringPaths(record.drift, now).length;
+    // What fssync never laid over differs for the first time: most hosts are done with here.
+    if (record.drift.replaced.length > 0) recurringFiles += recurringPaths(record.drift, now).length;
   }
   const { revision } = desired;
   return { app, current: { revision, hosts, lagSince, driftedFiles, recurringFiles, failures: counted(failures) } };

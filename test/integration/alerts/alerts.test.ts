@@ -156,6 +156,8 @@ describe("the chart's rules", () => {
     ["a threshold that is text", { FssyncDrift: { files: "1" } }, "got string, want number"],
     ["more than all", { FssyncHostsUnreachable: { percent: 101 } }, "maximum: got 101, want 100"],
     ["a time without a unit", { FssyncDown: { for: "10" } }, "at '/prometheusRule/alerts/FssyncDown/for'"],
+    ["an alert that is taken away", { FssyncDrift: null }, "missing property 'FssyncDrift'"],
+    ["a threshold that is taken away", { FssyncDrift: { files: null } }, "missing property 'files'"],
     ["a severity that is none", { FssyncDown: { severity: "" } }, "at '/prometheusRule/alerts/FssyncDown/severity'"],
   ])("%s is refused", async (_, alerts, message) => {
     await expect(render({ values: { prometheusRule: { alerts } } })).rejects.toThrow(message);

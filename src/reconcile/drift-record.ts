@@ -29,7 +29,33 @@ export function driftAfter(record: AppRecord, outcome: AppOutcome, now: number):
   const everything = !error && laid?.send.length === desired.manifest.length;
   const unseen = drift && !everything ? drift.count - drift.files.length : 0;
   if (drift && files.length + unseen === drift.count && replaced.length === 0) return record;
-  return withDrift(record, rememberedDrift(files, [...(drift?.replaced ?? []), ...replaced], now, unseen));
+  return withDrift(record, rememberedDrift(files, withReplaced(record, replaced, now), now, unseen));
+}
+
+/** Everything that was laid over, this included. What the failed attempt before had found is the same edit, and counts once. */
+export function withReplaced(
+  record: AppRecord,
+  replaced: readonly ReplacedFile[],
+  at: number,
+): readonly ReplacedFile[] {
+  const known = foundBefore(record);
+  const again = new Set(replaced.map(({ path }) => path));
+  const earlier = record.drift?.replaced.filter((file) => !(known.has(file) && again.has(file.path))) ?? [];
+  return [...earlier, ...replaced.map((file) => ({ ...file, at }))];
+}
+
+/** Of what an attempt laid over, what the failed attempt before had not found already. */
+export function firstReplaced(
+  before: AppRecord | undefined,
+  replaced: readonly ReplacedFile[],
+): readonly ReplacedFile[] {
+  const known = new Set([...foundBefore(before)].map(({ path }) => path));
+  return replaced.filter(({ path }) => !known.has(path));
+}
+
+/** What was found in the attempt that failed last: one moment is noted for both. */
+function foundBefore(record: AppRecord | undefined): ReadonlySet<ReplacedFile> {
+  return new Set(record?.drift?.replaced.filter(({ at }) => at === record.failure?.at));
 }
 
 export function withDrift(record: AppRecord, drift: Drift | undefined): AppRecord {

@@ -1,5 +1,6 @@
 import type { AppKey } from "../model/app.ts";
 import { laggingApps } from "../plan/lagging.ts";
+import { needsSync } from "../plan/state.ts";
 import { planHost, type HostPlan, type PruneOptions } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { Fleet, FleetHost } from "./fleet.ts";
@@ -26,7 +27,9 @@ export async function planFleet(
   const planned: PlannedHost[] = [];
   for (const host of fleet.hosts.values()) {
     if (hosts && !hosts.has(host.key)) continue;
-    const wanted = laggingApps(host, fleet.desired).filter((app: AppKey) => !apps || apps.has(app));
+    const isWanted = (app: AppKey) => !apps || apps.has(app);
+    const needs = (app: AppKey) => needsSync(host.records.get(app), fleet.desired.get(app)!);
+    const wanted = laggingApps(host, fleet.desired).filter((app) => isWanted(app) && needs(app));
     if (wanted.length === 0) continue;
     const all = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
     const lags = await Promise.all(wanted.map((app) => lagOf(source, host, fleet.desired.get(app)!, undefined)));

@@ -9,6 +9,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
 import type { Discovery } from "../ports/git-source.ts";
 import type { RepoTelemetry, SyncResult } from "../ports/telemetry.ts";
+import { firstReplaced } from "./drift-record.ts";
 import type { AppOutcome } from "./host-reconciler.ts";
 import type { VerifyOutcome } from "./verification/host-verifier.ts";
 import type { FoundFile } from "./verification/looks.ts";
@@ -75,7 +76,8 @@ export class Report {
     const synced = sent.filter(({ error }) => !error).map(({ desired }) => desired.key);
     if (synced.length > 0) this.#log.info({ event: "SyncSucceeded", host, apps: synced, seconds }, "host synced");
     for (const outcome of told) {
-      const { desired, before, replaced } = outcome;
+      const { desired, before } = outcome;
+      const replaced = firstReplaced(before, outcome.replaced);
       this.#replaced(host, desired.key, replaced, "synced");
       this.#recurring(host, desired.key, before, replaced);
       if (outcome.error) this.#failed(host, outcome);
@@ -97,8 +99,9 @@ export class Report {
     for (const [app, finding] of apps) {
       if (finding.error) this.#notVerified(host, app, finding.error, before.get(app));
       this.#drifted(host, app, finding.files, before.get(app));
-      this.#replaced(host, app, healed.get(app) ?? [], "healed");
-      this.#recurring(host, app, before.get(app), healed.get(app) ?? []);
+      const replaced = firstReplaced(before.get(app), healed.get(app) ?? []);
+      this.#replaced(host, app, replaced, "healed");
+      this.#recurring(host, app, before.get(app), replaced);
     }
   }
 

@@ -10,7 +10,7 @@ import { lags, needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { FileFact, Transport } from "../../ports/transport.ts";
-import { withDrift } from "../drift-record.ts";
+import { withDrift, withReplaced } from "../drift-record.ts";
 import type { DriftOptions } from "../drift-options.ts";
 import { failureAfter } from "../failure.ts";
 import type { Fleet, FleetApp, FleetHost } from "../fleet.ts";
@@ -161,7 +161,7 @@ export class HostVerifier {
       const known = record.drift?.files.find(({ path }) => path === entry.path);
       return { path: entry.path, change, since: known?.since ?? now };
     });
-    const drift = rememberedDrift(next, [...(record.drift?.replaced ?? []), ...healed], now);
+    const drift = rememberedDrift(next, withReplaced(record, healed, now), now);
     const seen = sameDrift(record.drift, drift) ? record : withDrift(record, drift);
     if (error) return withFailure(seen, error, now);
     return needsLook(seen) ? { ...seen, failure: null } : seen;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { DesiredApp } from "../../../src/model/manifest.ts";
 import { changeBetween, deletesAllowed, type Base } from "../../../src/plan/change.ts";
-import { makeApp, type Files } from "../../support/factories.ts";
+import { makeApp, objectId, type Files } from "../../support/factories.ts";
 
 const KEY = "nginx/prod/web";
 const app = (files: Files) => makeApp(KEY, files);
@@ -206,6 +206,47 @@ describe("the change from what a host has to what it shall have", () => {
           const known = new Set([recorded, one].flatMap((version) => version?.manifest.map(({ path }) => path) ?? []));
           expect(change.delete.every((path) => known.has(path))).toBe(true);
         }
+  });
+});
+
+describe("what a change lays something over", () => {
+  const blobs = (...texts: string[]) => texts.map((text) => objectId(text));
+  const replaced = (
+    options: Partial<Parameters<typeof changeBetween>[0]> & { base: DesiredApp | null; desired: DesiredApp },
+  ) => changeBetween({ recorded: options.base?.digest ?? null, full: false, ...options }).replaces;
+
+  test("is what the base holds of what is sent and deleted, with both versions", () => {
+    const base = app({ same: "1", edited: "1", gone: "1" });
+    const desired = app({ same: "1", edited: "2", new: "1" });
+    expect(replaced({ base, desired })).toEqual([
+      { path: "edited", blobs: blobs("1", "2"), changed: true },
+      { path: "gone", blobs: blobs("1"), changed: true },
+    ]);
+  });
+
+  test("in a full sync also what Git did not change, which is said", () => {
+    const base = app({ same: "1", edited: "1" });
+    expect(replaced({ base, desired: app({ same: "1", edited: "2" }), full: true })).toEqual([
+      { path: "edited", blobs: blobs("1", "2"), changed: true },
+      { path: "same", blobs: blobs("1"), changed: false },
+    ]);
+  });
+
+  test("with every version that a sync which was not finished may have put there", () => {
+    const [unfinished, suspected] = [app({ a: "2" }), app({ a: "3" })];
+    const all = { base: app({ a: "1" }), desired: app({ a: "4" }), unfinished: [unfinished], suspected: [suspected] };
+    expect(replaced(all)).toEqual([{ path: "a", blobs: blobs("1", "2", "3", "4"), changed: true }]);
+  });
+
+  test("a change of attributes is a change by Git of the same content", () => {
+    const desired = app({ a: { text: "1", mode: 0o600 } });
+    expect(replaced({ base: app({ a: "1" }), desired })).toEqual([{ path: "a", blobs: blobs("1"), changed: true }]);
+  });
+
+  test("is nothing where the base is not known, or only another sync may have put it there", () => {
+    expect(replaced({ base: null, desired: app({ a: "1" }) })).toEqual([]);
+    const unfinished = [app({ a: "1", b: "1" })];
+    expect(replaced({ base: app({ a: "1" }), desired: app({ a: "1" }), unfinished })).toEqual([]);
   });
 });
 

@@ -44,6 +44,11 @@ describe("what other apps claim", () => {
     expect(shared.emptyFolders).toEqual([]);
   });
 
+  test("nor counts as replaced", () => {
+    const shared = plan([lag(web({ "etc/a": "1", "etc/b": "1" }), web({ "etc/b": "2" }))], [api({ "etc/a": "2" })]);
+    expect(only(shared).replaces.map(({ path }) => path)).toEqual(["etc/b"]);
+  });
+
   test("a path that moves from one app to another in one commit is sent and not deleted", () => {
     const moved = plan([
       lag(web({ "etc/a": "1", "etc/b": "1" }), web({ "etc/b": "1" })),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { AppRecord } from "../../../src/model/record.ts";
 import { hasWork, laggingApps, laggingHosts } from "../../../src/plan/lagging.ts";
-import { lags, needsReconcile, stateOf } from "../../../src/plan/state.ts";
+import { lags, needsLook, needsReconcile, needsSync, stateOf } from "../../../src/plan/state.ts";
 import { makeApp, makeFailure, makeRecord, revisionOf } from "../../support/factories.ts";
 
 const app = makeApp("m/e/a", { a: "1" });
@@ -51,6 +51,42 @@ describe("one app on one host", () => {
       state: stateOf(record, app),
       suspended: stateOf(record, app, true),
     }).toEqual(expected);
+  });
+
+  const drift = { files: [{ path: "a", change: "mode", since: 1 }], count: 1, replaced: [] } as const;
+  const healed = { files: [], count: 0, replaced: [{ path: "a", change: "mode", at: 1 }] } as const;
+  const unseen = makeFailure({ state: "Unreachable", reason: "ConnectTimeout", verifying: true });
+
+  test.for<[string, AppRecord | undefined, { look: boolean; sync: boolean; state: string }]>([
+    ["nothing known", undefined, { look: false, sync: true, state: "Pending" }],
+    ["as in Git", makeRecord(app), { look: false, sync: false, state: "Synced" }],
+    ["changed by hand", makeRecord(app, { drift }), { look: false, sync: false, state: "Drifted" }],
+    ["healed", makeRecord(app, { drift: healed }), { look: false, sync: false, state: "Synced" }],
+    ["changed by hand and behind", makeRecord(old, { drift }), { look: false, sync: true, state: "Pending" }],
+    ["not seen", makeRecord(app, { failure: unseen }), { look: true, sync: false, state: "Unreachable" }],
+    [
+      "not seen, changed by hand",
+      makeRecord(app, { failure: unseen, drift }),
+      { look: true, sync: false, state: "Unreachable" },
+    ],
+    [
+      "not seen, and behind since",
+      makeRecord(old, { failure: unseen }),
+      { look: true, sync: true, state: "Unreachable" },
+    ],
+    [
+      "not seen, and a sync begun since",
+      makeRecord(app, { failure: unseen, unfinished: [revisionOf("2")] }),
+      { look: true, sync: true, state: "Unreachable" },
+    ],
+    ["a sync that failed", makeRecord(app, { failure: makeFailure() }), { look: false, sync: true, state: "Failed" }],
+  ])("%s: whether a look or a sync is of use", ([, record, expected]) => {
+    expect({ look: needsLook(record), sync: needsSync(record, app), state: stateOf(record, app) }).toEqual(expected);
+    expect(needsReconcile(record, app)).toBe(expected.look || expected.sync);
+  });
+
+  test("a suspended host that drifted is Drifted: nothing waits for it", () => {
+    expect(stateOf(makeRecord(app, { drift }), app, true)).toBe("Drifted");
   });
 
   test("a refused app is Failed whatever the host has", () => {

@@ -51,8 +51,10 @@ function observeApp(fleet: Fleet, app: AppKey, suspension: Suspension, now: numb
   for (const key of fleet.hostsOf(app)) {
     const record = fleet.hosts.get(key)?.records.get(app);
     if (!record) continue;
-    hosts[stateOf(record, desired, suspension.holds(app, key))] += 1;
-    if (record.lagSince !== null) lagSince = Math.min(lagSince ?? Infinity, record.lagSince);
+    const held = suspension.holds(app, key);
+    hosts[stateOf(record, desired, held)] += 1;
+    // What people hold back is not late.
+    if (record.lagSince !== null && !held) lagSince = Math.min(lagSince ?? Infinity, record.lagSince);
     const reason = desired.refused?.reason ?? record.failure?.reason;
     if (reason) failures.push(reason);
     if (!record.drift) continue;

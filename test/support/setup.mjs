@@ -11,7 +11,8 @@ const [command, ...args] = process.argv.slice(2);
 
 try {
   ensureNodeModules();
-  ensureTools();
+  // Without a command it is made ready for all that may come, as in CI.
+  ensureTools({ forTests: command === undefined || command === "vitest" });
   if (command !== undefined) process.exitCode = await runCommand(command, args);
 } catch (error) {
   if (!(error instanceof Error)) throw error;

@@ -38,13 +38,16 @@ const MANAGERS = [
   { name: "apk", program: "apk", install: ["add", "--no-cache", "--quiet"] },
 ];
 
-/** Installs the programs that are missing, as far as this user may; throws with the command to run where not. */
-export function ensureTools() {
+/**
+ * Installs the programs that are missing, as far as this user may; throws with the command to run where not.
+ * `forTests`: also what nothing but tests needs.
+ */
+export function ensureTools({ forTests = false } = {}) {
   const isRoot = process.getuid?.() === 0;
   const wanted = isRoot && process.platform === "linux" ? [...TOOLS, ...ROOT_TOOLS] : TOOLS;
   const missing = wanted.filter(isMissing);
   const manager = MANAGERS.find(({ program }) => find(program));
-  if (isRoot && manager?.name === "apt") {
+  if (forTests && isRoot && manager?.name === "apt") {
     const monitoring = MONITORING_TOOLS.filter(isMissing);
     if (monitoring.length > 0) withoutServices(() => install(manager, packagesOf(monitoring, manager), []));
   }

@@ -1,7 +1,8 @@
 import type { AppKey } from "../model/app.ts";
-import { encodePath, parentFolders } from "../model/path.ts";
+import { parentFolders } from "../model/path.ts";
 import type { HostChange } from "../ports/transport.ts";
 import { guardScript, UNKEPT_EXIT } from "./guard-script.ts";
+import { printfList } from "./host-shell.ts";
 import { topOf } from "./passes.ts";
 import { nulList } from "./removal.ts";
 import { quote, type Remote } from "./rsync-args.ts";
@@ -33,7 +34,7 @@ export function makeGuard(change: HostChange): Guard | undefined {
     const top = topOf(path, paths);
     return `${number}/${known.join(".")}/${top === undefined ? path : `${top}//${path.slice(top.length + 1)}`}`;
   });
-  const printed = words.map(printable).join("");
+  const printed = printfList(words);
   return {
     files: files.map(({ app, path }) => ({ app, path })),
     input: nulList(words),
@@ -60,12 +61,6 @@ export function riddenGuard(remote: Remote, guard: Guard, stamp: string): string
   const command = guardCommand(remote, guard, stamp);
   const stop = `[ $? -ne ${UNKEPT_EXIT} ] || exit ${UNKEPT_EXIT};`;
   return `printf %b '${guard.printed}' | ${command} >&2 2>/dev/null; ${stop}`;
-}
-
-/** The word and a NUL: plain characters as they are, every other byte as an escape. */
-function printable(word: string): string {
-  const bytes = encodePath(`${word}\0`).toString("latin1");
-  return bytes.replace(/[^A-Za-z0-9._/-]/g, (byte) => `\\0${byte.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
 /** Of milliseconds since the epoch: `20261122T224501.123Z`. */

@@ -1,4 +1,5 @@
 import { FssyncError } from "../model/errors.ts";
+import { encodePath } from "../model/path.ts";
 import { quote } from "./rsync-args.ts";
 import { runError } from "./rsync-errors.ts";
 
@@ -7,6 +8,12 @@ import { runError } from "./rsync-errors.ts";
 /** The script as one command for the login's shell, with rights to everything when `sudo`. */
 export function script(lines: readonly string[], sudo: boolean, args: readonly string[] = []): string {
   return ["exec", ...(sudo ? ["sudo -n"] : []), "sh -c", quote(lines.join("\n")), "sh", ...args].join(" ");
+}
+
+/** The entries, a NUL behind each, as an argument of printf's `%b`: plain characters as they are, every other byte as an escape. */
+export function printfList(entries: readonly string[]): string {
+  const bytes = encodePath(entries.map((entry) => `${entry}\0`).join("")).toString("latin1");
+  return bytes.replace(/[^A-Za-z0-9._/-]/g, (byte) => `\\0${byte.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
 /** Ends the script when one of these is not installed. What they say is to be English, and bytes are characters. */

@@ -21,8 +21,7 @@ import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders
 import { versionStamp } from "./guard.ts";
 import { HostRun, type Run } from "./host-run.ts";
 import { scriptError } from "./host-shell.ts";
-import { parseInspection, unseenFile } from "./inspection-answer.ts";
-import { inspectionCommand, makeInspection, type Inspection } from "./inspection.ts";
+import { Inspector, type Question } from "./inspector.ts";
 import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { Masters } from "./masters.ts";
@@ -58,13 +57,6 @@ export interface OpenSshTransportOptions {
   readonly log: Logger;
 }
 
-interface Question {
-  readonly command: string;
-  readonly input: Buffer;
-  /** Bytes that an answer has at most. */
-  readonly limit: number;
-}
-
 /**
  * The host's own OpenSSH and rsync: one rsync per host and ownership over one persistent connection
  * per host. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
@@ -79,7 +71,7 @@ export class OpenSshTransport implements Transport {
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
-  readonly #inspections = new WeakMap<readonly InspectedFile[], Inspection>();
+  readonly #inspectors = new WeakMap<readonly InspectedFile[], Inspector>();
   #folders: Promise<void> | undefined;
   #changes = 0;
 
@@ -100,14 +92,10 @@ export class OpenSshTransport implements Transport {
 
   async inspect(host: Host, files: readonly InspectedFile[], options: WorkOptions): Promise<readonly FileFact[]> {
     if (files.length === 0) return [];
-    const inspection = this.#inspections.get(files) ?? makeInspection(files);
-    this.#inspections.set(files, inspection);
-    const { input, names, limit } = inspection;
-    const command = inspectionCommand(host.root, this.#options.sudo);
-    const { stdout, stderr } = await this.#ask(host, { command, input, limit }, options);
-    const unseen = unseenFile(stderr);
-    if (unseen) throw unseen;
-    return parseInspection(stdout, names);
+    const inspector = this.#inspectors.get(files) ?? new Inspector(files);
+    this.#inspectors.set(files, inspector);
+    const look = inspector.look(host.root, this.#options.sudo);
+    return look.facts(await this.#ask(host, look, options));
   }
 
   async read(

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,8 +13,10 @@ import {
   handWrittenWay,
   plainRsyncWay,
   type Measured,
+  type Surroundings,
   type Way,
 } from "./ways.ts";
+import { verification } from "./verification.ts";
 import { onKubernetes } from "./kubernetes.ts";
 import { withoutHosts, type Row } from "./without-hosts.ts";
 
@@ -84,6 +86,7 @@ async function withHosts(hosts: number, rounds: number): Promise<void> {
     }
     print("\r".padEnd(60) + "\r", process.stderr);
     report(found, hosts, rounds);
+    await reportVerification(world, around, contents, rounds);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -129,6 +132,26 @@ function report(found: ReadonlyMap<string, Record<Step, Measured[]>>, hosts: num
     print(`\n${table(head, rows, [1, 2, 3, 4, 5])}`);
   }
   print(`\n${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}.\n`);
+}
+
+/** Of files that every host has: those of the last way are taken away first. */
+async function reportVerification(
+  world: World,
+  around: Surroundings,
+  contents: ReadonlyMap<string, string>,
+  rounds: number,
+): Promise<void> {
+  await wipe(world);
+  await Promise.all(world.fleet.hosts.map(({ dir }) => cp(around.files, dir, { recursive: true })));
+  const ways = await verification(around, [...contents.keys()], rounds);
+  const { length } = world.fleet.hosts;
+  const rows = ways.map(({ name, measured: { wall, cpu, peak } }) => {
+    const against = cpu === ways[0]!.measured.cpu ? "" : ratio(cpu, ways[0]!.measured.cpu);
+    return [name, (wall / 1000).toFixed(2), (cpu / length).toFixed(1), mib(peak), against];
+  });
+  const head = [`VERIFICATION OF ${FILES} FILES, WARM`, "WALL S", "CPU MS/HOST", "PEAK MIB", "× FSSYNC CPU"];
+  print(`\n${table(head, rows, [1, 2, 3, 4])}`);
+  print(`\n8 hosts at a time; to reach: less than 8 ms of CPU per host.\n`);
 }
 
 function medians(found: readonly Measured[]): Measured {

@@ -71,14 +71,7 @@ export async function plainRsyncWay(around: Surroundings): Promise<Way> {
 /** The best rsync that a hand can write: warm masters, cheap key exchange, only the paths that changed. */
 export async function handWrittenWay(around: Surroundings): Promise<Way> {
   const sockets = join(around.dir, "m");
-  await mkdir(sockets, { recursive: true, mode: 0o700 });
-  const config = await sshConfig(around, "hand", [
-    "KexAlgorithms curve25519-sha256",
-    "Ciphers aes128-gcm@openssh.com",
-    "ControlMaster auto",
-    `ControlPath ${sockets}/%C`,
-    "ControlPersist 10m",
-  ]);
+  const config = await warmConfig(around, "hand", sockets);
   const one = join(around.dir, "one.list");
   await writeFile(one, `${around.changing}\n`);
   const options = ["-lptog", "--checksum", "--no-implied-dirs", "-e", `ssh -F ${config}`];
@@ -93,6 +86,27 @@ export async function handWrittenWay(around: Surroundings): Promise<Way> {
     changed: () => throughXargs(around, listed, sockets),
     nothing: () => throughXargs(around, listed, sockets),
   };
+}
+
+/** What tells without fssync which files differ: rsync's dry run with checksums, over warm masters. */
+export async function dryRunWay(around: Surroundings): Promise<() => Promise<Measured>> {
+  const sockets = join(around.dir, "n");
+  const config = await warmConfig(around, "dry-run", sockets);
+  const command = ["rsync", "-rlpogtnci", "--no-implied-dirs", "-e", `ssh -F ${config}`, `${around.files}/`];
+  const run = () => throughXargs(around, command, sockets, 8);
+  await run();
+  return run;
+}
+
+async function warmConfig(around: Surroundings, name: string, sockets: string): Promise<string> {
+  await mkdir(sockets, { recursive: true, mode: 0o700 });
+  return sshConfig(around, name, [
+    "KexAlgorithms curve25519-sha256",
+    "Ciphers aes128-gcm@openssh.com",
+    "ControlMaster auto",
+    `ControlPath ${sockets}/%C`,
+    "ControlPersist 10m",
+  ]);
 }
 
 /** Ansible's own module for this, with what makes it fast. Undefined where it is not installed or does not work. */
@@ -160,13 +174,18 @@ async function endMasters({ fleet }: Surroundings, config: string): Promise<void
   await measured([...fleet.prefix, "sh", "-c", commands.join("\n")], "-");
 }
 
-/** Runs the command for each host, 16 at a time, with the host as its last word. */
-async function throughXargs({ fleet }: Surroundings, command: readonly string[], sockets: string): Promise<Measured> {
+/** Runs the command for each host, so many at a time, with the host as its last word. */
+async function throughXargs(
+  { fleet }: Surroundings,
+  command: readonly string[],
+  sockets: string,
+  atOnce = 16,
+): Promise<Measured> {
   const script = `exec "$@" "$0"`;
   const targets = fleet.hosts.map(({ address, root }) => `${address}:${root}/\0`).join("");
   const ports = new Set(fleet.hosts.map(({ port }) => port));
   if (ports.size > 1) throw new Error("the ways by hand need one port for all hosts: run the bench as root");
-  const argv = [...fleet.prefix, "xargs", "-0", "-P16", "-I{}", "sh", "-c", script, "{}", ...command];
+  const argv = [...fleet.prefix, "xargs", "-0", `-P${atOnce}`, "-I{}", "sh", "-c", script, "{}", ...command];
   return await measured(argv, sockets, {}, targets);
 }
 

@@ -196,6 +196,61 @@ describe("the connections of OpenSshTransport", () => {
     expect(readFileSync(join(bin, "log"), "utf8")).toMatch(/^-n rsync --server/);
   });
 
+  describe("files that somebody else changed, with sudo", () => {
+    /** A sudo that lets only these words through. */
+    async function withSudo(machine: FleetHost, allowed: string): Promise<OpenSshTransport> {
+      const bin = join(fleet.dir, "bin");
+      mkdirSync(bin);
+      const refuse = `echo "sudo: a password is required" >&2; exit 1`;
+      const script = `#!/bin/sh\n[ "$1" = -n ] && shift\ncase $1 in ${allowed}) exec "$@" ;; *) ${refuse} ;; esac\n`;
+      writeFileSync(join(bin, "sudo"), script, { mode: 0o755 });
+      await machine.forceCommand(`PATH="${bin}:$PATH"; eval "$SSH_ORIGINAL_COMMAND"`);
+      mkdirSync(join(machine.dir, "etc"));
+      writeFileSync(join(machine.dir, "etc/a"), "by hand");
+      return make({ sudo: true });
+    }
+
+    async function replace(transport: OpenSshTransport, machine: FleetHost) {
+      const app = { ...snapshots.app(APP, { "etc/a": "2" }), replaces: [{ path: "etc/a", checksums: [] }] };
+      await using prepared = await transport.prepare({ ...snapshots.change([app]), keepVersions: 5 });
+      const { outcome, replaced } = await transport.apply(asHost(machine), prepared, options);
+      expect(outcome.get(APP)).toBeNull();
+      expect(readFileSync(join(machine.dir, "etc/a"), "utf8")).toBe("2");
+      return replaced.get(APP)?.map(({ path, kept }) => [path, kept !== undefined]);
+    }
+    const options = { timeout: 20_000, signal: new AbortController().signal };
+    const looked = [{ path: "etc/a" }];
+
+    test("are seen, read and kept", async () => {
+      const machine = fleet.hosts[0]!;
+      const transport = await withSudo(machine, "rsync|sh");
+      expect(await transport.inspect(asHost(machine), looked, options)).toMatchObject([{ kind: "file" }]);
+      const [content] = await transport.read(asHost(machine), ["etc/a"], { ...options, limit: 100 });
+      expect(content?.toString()).toBe("by hand");
+      expect(await replace(transport, machine)).toEqual([["etc/a", true]]);
+    });
+
+    test("cannot be seen where rsync alone is allowed, and stop no sync there", async () => {
+      const machine = fleet.hosts[0]!;
+      const transport = await withSudo(machine, "rsync");
+      const refused = { reason: "SudoDenied" };
+      await expect(transport.inspect(asHost(machine), looked, options)).rejects.toMatchObject(refused);
+      expect(await replace(transport, machine)).toBeUndefined();
+    });
+
+    test("do not hide why a sync failed", async () => {
+      const machine = fleet.hosts[0]!;
+      const transport = await withSudo(machine, "rsync");
+      rmSync(join(machine.dir, "etc/a"));
+      mkdirSync(join(machine.dir, "etc/a"));
+      writeFileSync(join(machine.dir, "etc/a/theirs"), "");
+      const app = { ...snapshots.app(APP, { "etc/a": "2" }), replaces: [{ path: "etc/a", checksums: [] }] };
+      await using prepared = await transport.prepare(snapshots.change([app]));
+      const { outcome } = await transport.apply(asHost(machine), prepared, options);
+      expect(outcome.get(APP)).toMatchObject({ reason: "TargetIsFolder" });
+    });
+  });
+
   test("without a launcher, too, nothing is left of a time that is over, in use or idle", async () => {
     const [idle, busy] = fleet.hosts as [FleetHost, FleetHost];
     await busy.forceCommand(`touch "${busy.dir}/started"; exec sleep 600`);

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { decodePath, encodePath } from "../../../src/model/path.ts";
 import { parseInspection, unseenFile } from "../../../src/transport/inspection-answer.ts";
 import { INSPECTION_DONE, inspectionCommand, makeInspection } from "../../../src/transport/inspection.ts";
+import { Inspector } from "../../../src/transport/inspector.ts";
 import { parseReading, readingCommand, readingInput } from "../../../src/transport/reading.ts";
 import { hostShells } from "../../support/host-shells.ts";
 
@@ -76,6 +77,22 @@ describe("an answer", () => {
     ["a checksum that was cut off", parts("81a4:0:0:root:root:./a\n", SUM.slice(5))],
   ])("that is %s is a ProtocolError", (_, text) => {
     expect(() => parseInspection(text, ["./a"])).toThrow(expect.objectContaining({ reason: "ProtocolError" }));
+  });
+
+  test("that says it is the same although nothing was known is a ProtocolError", () => {
+    const { facts } = new Inspector([{ path: "a" }]).look("/", false);
+    expect(() => facts({ stdout: "fssync-same", stderr: "" })).toThrow(
+      expect.objectContaining({ reason: "ProtocolError" }),
+    );
+  });
+
+  test("of a host whose login cannot see a file counts for nothing, though it is the same", () => {
+    const inspector = new Inspector([{ path: "a" }]);
+    inspector
+      .look("/", false)
+      .facts({ stdout: parts(""), stderr: "stat: cannot stat './a': No such file or directory\n" });
+    const stderr = "stat: cannot stat './a': Permission denied\n";
+    expect(() => inspector.look("/", false).facts({ stdout: "fssync-same", stderr })).toThrow("Permission denied");
   });
 
   test("under a root that is not there is nothing but its end", () => {
@@ -165,6 +182,26 @@ describe.each(hostShells())("the commands, as $name runs them", ({ name: shell, 
     expect(inspect(names).map((fact) => fact.kind === "file" && fact.checksum)).toEqual(
       names.map((name) => sha256(name)),
     );
+  });
+
+  test("an answer that is known is not said again, one that has changed is", () => {
+    const paths = ["a\nb", "gone", "link"];
+    writeFileSync(at(paths[0]!), "x");
+    symlinkSync("target", at("link"));
+    const inspector = new Inspector(paths.map((each) => ({ path: each })));
+    const look = (root = dir) => {
+      const { command, input, facts } = inspector.look(root, false);
+      const answer = { stdout: run(command, input), stderr: "" };
+      return { said: answer.stdout.length, facts: facts(answer) };
+    };
+    const first = look();
+    const again = look();
+    expect(first.said).toBeGreaterThan(100);
+    expect([again.said, again.facts]).toEqual(["fssync-same".length, first.facts]);
+    writeFileSync(at("gone"), "y");
+    expect(look().facts).toMatchObject([first.facts[0], { kind: "file", checksum: sha256("y") }, first.facts[2]]);
+    const missing = { kind: "missing" };
+    expect(look(join(dir, "nowhere")).facts).toEqual([missing, missing, missing]);
   });
 
   test("many, in more than one command line", () => {

@@ -186,6 +186,7 @@ export class RepoController implements AsyncDisposable {
     });
     const problems = () => this.#problems.all;
     telemetry.observe(observeFleet({ repo, fleet, suspension, problems, now: () => clock.now() }));
+    if (this.#onRequestOnly) this.#startWorkers();
     await this.#polls.load({ fleet, saver: this.#saver, collector });
   }
 
@@ -217,10 +218,9 @@ export class RepoController implements AsyncDisposable {
     for (const key of this.#lagging()) this.#queue.add(key);
   }
 
-  /** For one pass, before `load`: starts workers that touch what is asked for and nothing else. */
+  /** For one pass, before `load`: what is asked for is done from then on, and nothing else. */
   serveRequests(): void {
     this.#onRequestOnly = true;
-    this.#startWorkers();
   }
 
   #startWorkers(): void {

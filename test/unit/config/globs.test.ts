@@ -27,6 +27,8 @@ test.for<[string, string, boolean]>([
   ["*.[", "etc/a.[", true],
   ["!a", "etc/b", false],
   ["/!a", "b", false],
+  ["/", "a", false],
+  ["/**/*.pid", "nginx.pid", true],
 ])("%s means %s: %s", ([glob, path, expected]) => {
   expect(globs([glob])(path)).toBe(expected);
 });

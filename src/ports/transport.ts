@@ -52,7 +52,10 @@ export interface Applied {
 
 export interface FoundReplaced {
   readonly path: string;
-  /** Absolute path on the host where its version is now; absent when it was not to be kept. */
+  /**
+   * Absolute path on the host where its version is now; absent when it was not to be kept, or is a folder or a
+   * device. A change that fails again and again finds the same file each time: the path is the same then.
+   */
   readonly kept?: string;
 }
 

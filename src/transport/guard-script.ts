@@ -48,7 +48,10 @@ while [ $# -gt "$keep" ]; do rm -f -- "$1"; shift; done
 folder_in() {
 folder=$1/$path
 name=\${folder##*/} folder=\${folder%/*}
-! linked "$folder" "\${1%/*}" && (umask 077 && mkdir -p "$folder") 2>/dev/null && [ -w "$folder" ]
+! linked "$folder" "\${1%/*}" || { why="$1 leads elsewhere"; return 1; }
+why=$(umask 077; mkdir -p "$folder" 2>&1) || return 1
+why="$folder: Permission denied"
+[ -w "$folder" ]
 }
 choose_folder() {
 (umask 022 && mkdir -p ./var/lib) 2>/dev/null
@@ -58,7 +61,7 @@ place=home
 [ -n "$HOME" ] && folder_in "$HOME/${KEPT_IN_HOME}"
 }
 keep_version() {
-choose_folder || { echo "${UNKEPT} $i cannot make a folder for it below /var/lib/fssync: Permission denied"; return 1; }
+choose_folder || { printf '%s\\n' "${UNKEPT} $i \${why%%"$nl"*}"; return 1; }
 newest=
 for v in "$folder/$name".${STAMPS}; do
 if [ -f "$v" ] || [ -L "$v" ]; then newest=$v; fi

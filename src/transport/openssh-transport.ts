@@ -150,10 +150,11 @@ export class OpenSshTransport implements Transport {
     return this.#on(host, options, async (remote, run) => {
       const hostRun = new HostRun({ lists: change, remote, run, stamp: versionStamp(clock.now()) });
       try {
-        return await hostRun.all();
+        const outcome = await hostRun.all();
+        if (hostRun.unguarded) log.debug({ host: host.key }, "the host cannot tell which files somebody else changed");
+        return outcome;
       } finally {
         onReplaced(hostRun.replaced);
-        if (hostRun.unguarded) log.debug({ host: host.key }, "the host cannot tell which files somebody else changed");
       }
     });
   }

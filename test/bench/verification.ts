@@ -62,7 +62,7 @@ async function looking({ fleet, dir }: Surroundings, paths: readonly string[]) {
   const file = join(dir, "look.json");
   await writeFile(file, JSON.stringify(options satisfies LookOptions), { mode: 0o600 });
   const [command, ...args] = [...fleet.prefix, process.execPath, LOOK, file];
-  const child = spawn(command!, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const answer = () =>
     Promise.race([once(child.stdout, "data"), ended.then(() => Promise.reject(new Error("it ended")))]);

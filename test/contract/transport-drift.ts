@@ -238,6 +238,18 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         await outcome;
       });
 
+      test("beyond the time allowed a look is Interrupted", async (context) => {
+        if (!transport.allow) return context.skip();
+        await machine.forceCommand(`touch "${at("started").toString()}"; exec sleep 600`);
+        transport.allow(30_000);
+        const outcome = expect(inspect(["a"])).rejects.toMatchObject({ reason: "Interrupted" });
+        await until(() => existsSync(at("started")), 10_000, "the host to begin");
+        transport.allow(0);
+        await outcome;
+        await until(() => machine.sessions() === 0, 5000, "the connection to end");
+        await expect(inspect(["a"])).rejects.toMatchObject({ reason: "Interrupted" });
+      });
+
       test.each([
         ["says nothing", "true"],
         ["prints a greeting", `echo "Welcome to this host"; exec sh -c "$SSH_ORIGINAL_COMMAND"`],
@@ -411,7 +423,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         transport = make();
         const known = { "etc/a": ["1"] };
         const applied = await apply([replacing(WEB, { "etc/a": "2" }, known), snapshots.app(API, { "etc/b": "2" })]);
-        expect(applied.outcome.get(WEB)).toMatchObject({ reason: "PermissionDenied" });
+        expect(applied.outcome.get(WEB)).toMatchObject({ reason: "PartialTransfer" });
         expect(applied.outcome.get(WEB)?.message).toMatch(/^etc\/a was changed .*drift\.keep: 0 goes without$/);
         expect(applied.outcome.get(API)).toBeNull();
         expect(["etc/a", "etc/b"].map(content)).toEqual(["by hand", "2"]);

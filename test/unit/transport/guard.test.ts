@@ -260,7 +260,8 @@ describe.each(hostShells())("the guard, as $name runs it", ({ name: shell, path 
     expect(readdirSync(join(dir, "elsewhere"))).toEqual([]);
     rmSync(join(dir, "home"), { recursive: true });
     writeFileSync(join(dir, "home"), "");
-    expect(run(guard).unkept.get(WEB)).toMatchObject({ reason: "PermissionDenied" });
+    const error = run(guard).unkept.get(WEB)!;
+    expect(error.message).toMatch(/^etc\/a was changed .*(Not a directory|File exists)/);
     expect(ride(guard)).toEqual({ stdout: "", status: 96, done: true, replaced: [] });
   });
 

@@ -94,6 +94,17 @@ describe("a child process", () => {
     expect(result.stderr.length).toBe(65_536);
   });
 
+  test("gives its output as it came when that is asked for", async () => {
+    const result = await sh("printf '\\000\\377\\033a\\r\\n'", { rawStdout: 6 });
+    expect(result).toMatchObject({ exitCode: 0, stdout: "\u0000\u00ff\u001ba\r\n", flooded: false });
+  });
+
+  test("is ended when it says more than was asked for", async () => {
+    const result = await sh("yes flood; echo never >&2", { rawStdout: 100_000 });
+    expect(result).toMatchObject({ flooded: true, timedOut: false, aborted: false, stderr: "" });
+    expect(result.stdout.length).toBe(100_000);
+  });
+
   test("a program that is not there is an error, not an exception", async () => {
     const options = { cwd: tmpdir(), env: {}, timeout: 1000, signal: new AbortController().signal, clock: realClock };
     const result = await runProcess("no-such-program", [], options);

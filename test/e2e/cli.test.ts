@@ -164,7 +164,10 @@ describe("the command line", () => {
     const before = touchesOn(first);
     expect((await world.run("sync", "--full")).code).toBe(0);
     expect(textOn(first, "etc/a.conf")).toBe("a2\n");
-    expect(touchedBetween(before, touchesOn(first))).toEqual(["etc", "etc/a.conf"]);
+    const touched = touchedBetween(before, touchesOn(first));
+    const [kept] = touched.filter((path) => path.startsWith("var/lib/fssync/replaced/etc/a.conf."));
+    expect(textOn(first, kept!)).toBe("by hand\n");
+    expect(touched.filter((path) => !path.startsWith("var"))).toEqual(["etc", "etc/a.conf"]);
   });
 
   test("sync exits with 4 when a host is not reached, and names it", async () => {

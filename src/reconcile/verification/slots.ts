@@ -31,9 +31,8 @@ export class Slots<Key extends string> {
    */
   due(now: number, stays: (key: Key) => boolean): Key[] {
     const current = Math.floor(now / this.width);
-    // A clock that was set back begins anew.
-    const next = Math.min(this.#next ?? current + 1, current + 1);
-    const from = Math.max(next, current + 1 - this.#count);
+    // After a clock was set back nothing is due, and it goes on from there.
+    const from = Math.max(this.#next ?? current + 1, current + 1 - this.#count);
     this.#next = current + 1;
     const found: Key[] = [];
     for (let slot = from; slot <= current; slot += 1) {

@@ -82,6 +82,13 @@ describe("what is remembered", () => {
     expect(recurringPaths(drift, NOW)).toEqual(["loud"]);
   });
 
+  test("a crowd that is laid over once does not push out what was laid over again and again", () => {
+    const crowd = Array.from({ length: 2 * MAX_REPLACED_FILES }, (_, index) => replaced(`f${index}`, 1)).flat();
+    const drift = rememberedDrift([], [...replaced("loud", 3 * HOUR, 2 * HOUR, HOUR), ...crowd], NOW)!;
+    expect(drift.replaced).toHaveLength(MAX_REPLACED_FILES);
+    expect(recurringPaths(drift, NOW)).toEqual(["loud"]);
+  });
+
   test("files that many at once drift again and again are found out, however many they are", () => {
     const all = (ago: number) =>
       Array.from({ length: 3 * MAX_REPLACED_FILES }, (_, index) => replaced(`f${index}`, ago)).flat();

@@ -138,6 +138,18 @@ describe("healing", () => {
     expect([hosts.sent(), hosts.sent(h1.key)]).toEqual([[], []]);
   });
 
+  test("does not touch what is suspended while the host is looked at", async () => {
+    const hosts = await synced({ [WEB]: { a: "1" } }, HEAL);
+    const { rig } = hosts;
+    hosts.edit("a");
+    rig.transport.hold(h0.key);
+    await hosts.turn();
+    rig.controller.suspend({ ...NOBODY, apps: new Set([WEB]) });
+    rig.transport.release(h0.key);
+    await quiet();
+    expect([hosts.sent().length, hosts.drift()?.count]).toEqual([0, 1]);
+  });
+
   test("a commit that comes while the host is looked at goes first", async () => {
     const hosts = await synced({ [WEB]: { a: "1" } }, HEAL);
     const { rig } = hosts;

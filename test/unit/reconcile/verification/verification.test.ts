@@ -110,6 +110,9 @@ describe("turns", () => {
     await hosts.turn();
     expect(hosts.drift()?.files).toMatchObject([{ path: "a", change: "content" }]);
     expect(rig.record(h0.key, WEB)?.failure?.reason).toBe("PruneLimitExceeded");
+    rig.transport.inspectError = unreachable;
+    await hosts.turn();
+    expect(rig.record(h0.key, WEB)?.failure?.reason).toBe("PruneLimitExceeded");
     expect(hosts.sent()).toEqual([]);
   });
 
@@ -150,7 +153,7 @@ describe("drift", () => {
     expect([rig.store.saves, hosts.drift()!.files[1]!.since]).toEqual([saves, since]);
     hosts.edit("etc/a", "1");
     await hosts.turn();
-    expect(hosts.drift()?.files).toMatchObject([{ path: "etc/b" }]);
+    expect(hosts.drift()?.files).toEqual([{ path: "etc/b", change: "missing", since }]);
     hosts.edit("etc/b", "1");
     await hosts.turn();
     expect(hosts.drift()).toBeUndefined();
@@ -337,6 +340,11 @@ describe("a host that cannot be looked at", () => {
     expect(tried).toBeLessThan(12);
     expect(rig.record(h0.key, WEB)!.failure!.attempts).toBe(tried);
     expect(hosts.told("host not verified")).toHaveLength(2);
+    // Its turns are not for it: at most one look in half of the longest backoff.
+    await rig.pass(20 * INTERVAL, 5000);
+    const before = hosts.looksAt();
+    await rig.pass(10 * INTERVAL, 5000);
+    expect(hosts.looksAt() - before).toBeLessThanOrEqual(4);
     rig.transport.inspectError = () => null;
     await rig.pass(6 * INTERVAL, 2500);
     expect(hosts.states()).toMatchObject({ states: { Synced: 1 } });

@@ -95,13 +95,14 @@ describe("healing", () => {
   });
 
   test("that does not work after hand-made versions were put away says where they are", async () => {
-    const hosts = await synced({ [WEB]: { a: "1" } }, HEAL);
+    const hosts = await synced({ [WEB]: { a: "1", b: "1" } }, HEAL);
     hosts.edit("a");
+    hosts.put(h0.key, "b", { kind: "missing" });
     hosts.rig.transport.refuses = () => new FssyncError("NoSpace", "the disk is full");
     await hosts.turn();
     expect(hosts.sent().length).toBeGreaterThan(3);
     // However often it is tried, it is one edit.
-    expect(hosts.drift()).toMatchObject({ count: 1, replaced: [{ path: "a", kept: "/kept/a" }] });
+    expect(hosts.drift()).toMatchObject({ count: 2, replaced: [{ path: "a", kept: "/kept/a" }] });
     expect([hosts.told("files healed").length, hosts.told(RECURRING).length]).toEqual([1, 0]);
   });
 
@@ -234,6 +235,19 @@ describe("somebody who asks", () => {
     rig.transport.release(h1.key);
     await Promise.all(gone.map(({ finished }) => finished));
     await rig.controller.verify({ hosts: new Set(["nobody:22"]) }, { contents: false }).finished;
+  });
+
+  test("is answered although the sync of the same turn could not be recorded", async () => {
+    const hosts = await synced({ [WEB]: { a: "1" } }, { drift: { interval: 0 } });
+    const { rig } = hosts;
+    rig.transport.hold(h0.key);
+    rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pollGit();
+    rig.store.save = () => Promise.reject(new Error("disk full"));
+    const asked = rig.controller.verify({}, { contents: false });
+    rig.transport.release(h0.key);
+    await asked.finished;
+    expect(asked.findings.size).toBe(0);
   });
 
   test("for a full sync heals, whatever drift.action says, and is told what was laid over", async () => {

@@ -109,10 +109,11 @@ describe("turns", () => {
     hosts.edit("a");
     await hosts.turn();
     expect(hosts.drift()?.files).toMatchObject([{ path: "a", change: "content" }]);
-    expect(rig.record(h0.key, WEB)?.failure?.reason).toBe("PruneLimitExceeded");
+    const held = rig.record(h0.key, WEB)!.failure!;
+    expect(held.reason).toBe("PruneLimitExceeded");
     rig.transport.inspectError = unreachable;
     await hosts.turn();
-    expect(rig.record(h0.key, WEB)?.failure?.reason).toBe("PruneLimitExceeded");
+    expect(rig.record(h0.key, WEB)?.failure).toEqual(held);
     expect(hosts.sent()).toEqual([]);
   });
 
@@ -207,6 +208,14 @@ describe("drift", () => {
     expect(hosts.drift()?.files).toMatchObject([{ path: "b", change: "content" }]);
     expect(hosts.rig.record(h0.key, WEB)?.failure).toMatchObject({ reason: "PermissionDenied", verifying: true });
     expect(hosts.rig.telemetry.verifications).not.toContain("clean");
+  });
+
+  test("a file that cannot be read since its owner was changed is drift like any other", async () => {
+    const hosts = await synced({ [WEB]: { a: "1" } });
+    hosts.put(h0.key, "a", { ...(hosts.has("a") as object), checksum: null, owner: "ben" } as never);
+    await hosts.turn();
+    expect(hosts.drift()?.files).toMatchObject([{ path: "a", change: "owner" }]);
+    expect(hosts.states().states).toEqual({ Drifted: 1 });
   });
 
   test("what the store does not take, memory does not keep, and it is told when it does", async () => {
@@ -384,6 +393,23 @@ describe("a host that cannot be looked at", () => {
     expect(hosts.looksAt()).toBe(before + 1);
     expect(hosts.states()).toMatchObject({ states: { Synced: 1 } });
     expect(hosts.sent()).toEqual([]);
+  });
+
+  test("is not asked a second time in a turn whose sync did not reach it", async () => {
+    const hosts = await synced({ [WEB]: { a: "1" }, [API]: { b: "1" } });
+    const { rig } = hosts;
+    rig.transport.inspectError = rig.transport.refuses = unreachable;
+    await hosts.turn();
+    rig.source.push({ [WEB]: { a: "1" }, [API]: { b: "2" } });
+    await rig.pollGit();
+    const before = hosts.looksAt();
+    await rig.pass(5 * INTERVAL, 5000);
+    expect(hosts.looksAt()).toBe(before);
+    expect(hosts.sent().length).toBeGreaterThan(0);
+    expect(rig.record(h0.key, WEB)?.failure).toMatchObject({ verifying: true });
+    rig.transport.inspectError = rig.transport.refuses = () => null;
+    await rig.pass(10 * INTERVAL, 5000);
+    for (const app of [WEB, API]) expect(rig.record(h0.key, app)?.failure).toBeNull();
   });
 
   test("has no place in a plan of what a sync would do", async () => {

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { formatDuration } from "../model/duration.ts";
 import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -26,7 +25,8 @@ import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { Masters } from "./masters.ts";
 import { PreparedLists } from "./prepared-lists.ts";
-import { runProcess, type ProcessOptions, type ProcessResult } from "./process.ts";
+import { runProcess, type ProcessResult } from "./process.ts";
+import { interrupted, Programs } from "./programs.ts";
 import { parseReading, readingCommand, readingInput, readingLimit } from "./reading.ts";
 import { sshArgs, type Remote } from "./rsync-args.ts";
 import { SshFiles } from "./ssh-files.ts";
@@ -68,6 +68,7 @@ export class OpenSshTransport implements Transport {
   readonly #files: SshFiles;
   readonly #masters: Masters;
   readonly #launcher: Launcher | undefined;
+  readonly #programs: Programs;
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
@@ -83,6 +84,8 @@ export class OpenSshTransport implements Transport {
     this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
     // The launcher keeps one as well: it goes on while this process is stopped.
     this.#fence = new Fence({ clock, over: () => endLeftovers(dir) });
+    const start: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
+    this.#programs = new Programs({ dir, withAgent: secret === undefined, start, fence: this.#fence, clock });
   }
 
   async prepare(change: HostChange): Promise<PreparedChange> {
@@ -188,7 +191,7 @@ export class OpenSshTransport implements Transport {
   ): Promise<T> {
     const fence = this.#fence.check();
     if (fence.aborted) throw interrupted();
-    const run = this.#runner(timeout, AbortSignal.any([signal, this.#dispose.signal]), fence);
+    const run = this.#programs.run({ timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence });
     await this.#ready();
     await this.#fence.cleared();
     if (await this.#files.refresh()) await this.#masters.retireAll();
@@ -231,41 +234,6 @@ export class OpenSshTransport implements Transport {
     await this.#masters.drop(host);
     return new FssyncError("ConnectionLost", error.message, { cause: error });
   }
-
-  #runner(timeout: number, signal: AbortSignal, fence: AbortSignal): Run {
-    const { dir, clock, secret } = this.#options;
-    const end = clock.monotonic() + timeout;
-    const env = childEnvironment(secret === undefined);
-    const launch: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
-    return async (command, args, input, rawStdout) => {
-      const left = end - clock.monotonic();
-      if (left <= 0) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      const options: ProcessOptions = {
-        cwd: dir,
-        env,
-        stdout: command === "ssh",
-        ...(input && { input }),
-        ...(rawStdout !== undefined && { rawStdout }),
-        timeout: left,
-        signal,
-        fence,
-        clock,
-      };
-      this.#fence.check();
-      const result = await launch(command, args, options);
-      this.#fence.check();
-      // Even what came to a good end in time: who was allowed since may have synced the host.
-      if (fence.aborted) throw interrupted();
-      if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
-      if (result.aborted) throw interrupted();
-      if (result.timedOut) throw new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
-      return result;
-    };
-  }
-}
-
-function interrupted(): FssyncError {
-  return new FssyncError("Interrupted", "stopped before the sync was done");
 }
 
 /** A key that was put into the secret a moment ago may be what the host asks for. */
@@ -274,11 +242,4 @@ const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>(["HostKeyUnknown", 
 /** A change of settings alone moves no byte: no host needs to be asked. */
 function isEmpty({ apps, emptyFolders }: HostChange): boolean {
   return emptyFolders.length === 0 && apps.every((app) => app.send.length === 0 && app.delete.length === 0);
-}
-
-/** Nothing of the controller's environment reaches rsync and ssh but what they need. */
-function childEnvironment(withAgent: boolean): NodeJS.ProcessEnv {
-  const names = ["PATH", "HOME", "USER", "LOGNAME", ...(withAgent ? ["SSH_AUTH_SOCK"] : [])];
-  const kept = names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
-  return { ...Object.fromEntries(kept), LC_ALL: "C" };
 }

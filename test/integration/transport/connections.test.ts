@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hostKey, type Host } from "../../../src/model/host.ts";
+import type { KnownFile } from "../../../src/ports/transport.ts";
 import { OpenSshTransport, type OpenSshTransportOptions } from "../../../src/transport/openssh-transport.ts";
 import { startFleet, until, type Fleet, type FleetHost } from "../../support/fleet.ts";
 import { Snapshots } from "../../support/fleet-change.ts";
@@ -67,8 +68,14 @@ describe("the connections of OpenSshTransport", () => {
     return { key: hostKey(address, port), address, port, user: fleet.user, root };
   }
 
-  async function sync(transport: OpenSshTransport, machine: FleetHost, text = String(Math.random())) {
-    await using prepared = await transport.prepare(snapshots.change([snapshots.app(APP, { "etc/a": text })]));
+  async function sync(
+    transport: OpenSshTransport,
+    machine: FleetHost,
+    text = String(Math.random()),
+    replaces: readonly KnownFile[] = [],
+  ) {
+    const app = { ...snapshots.app(APP, { "etc/a": text }), replaces };
+    await using prepared = await transport.prepare({ ...snapshots.change([app]), keepVersions: 5 });
     const options = { timeout: 20_000, signal: new AbortController().signal };
     const { outcome } = await transport.apply(asHost(machine), prepared, options);
     return outcome.get(APP)?.reason ?? readFileSync(join(machine.dir, "etc/a"), "utf8") === text;
@@ -83,7 +90,10 @@ describe("the connections of OpenSshTransport", () => {
     expect(statSync(join(socketDir, socket!)).ctimeMs).toBe(before);
   });
 
-  test("one changed file on a warm connection is one rsync and one ssh", async () => {
+  test.each([
+    ["", []],
+    [", also when it is looked whether somebody else changed it", [{ path: "etc/a", checksums: [] }]],
+  ])("one changed file on a warm connection is one rsync and one ssh%s", async (_, replaces) => {
     const bin = join(fleet.dir, "bin");
     const log = join(bin, "log");
     mkdirSync(bin);
@@ -94,9 +104,10 @@ describe("the connections of OpenSshTransport", () => {
     const transport = make();
     expect(await sync(transport, fleet.hosts[0]!)).toBe(true);
     vi.stubEnv("PATH", `${bin}:${process.env.PATH}`);
-    expect(await sync(transport, fleet.hosts[0]!)).toBe(true);
+    expect(await sync(transport, fleet.hosts[0]!, "new", replaces)).toBe(true);
     vi.unstubAllEnvs();
     expect(readFileSync(log, "utf8")).toBe("rsync\nssh\n");
+    expect(existsSync(join(fleet.hosts[0]!.dir, "var/lib/fssync/replaced/etc"))).toBe(replaces.length > 0);
   });
 
   test("never more than allowed; the one unused for longest goes", async () => {

@@ -73,6 +73,13 @@ describe("rsync's arguments", () => {
     expect(deleteArgs({ ...remote, sudo: true }, files, 1)).toContain("--rsync-path=umask 022; exec sudo -n rsync");
   });
 
+  test("a guard comes behind the check for accounts and before rsync", () => {
+    const args = sendArgs(remote, files, { owner: "app", group: "root", mode: null }, "guard;");
+    expect(args.find((each) => each.startsWith("--rsync-path="))).toMatch(
+      /^--rsync-path=id -u .*; guard; umask 022; exec rsync$/,
+    );
+  });
+
   test("operands of ssh come after --", () => {
     expect(sshArgs(remote, "true").slice(-3)).toEqual(["--", "10.0.0.1", "true"]);
   });

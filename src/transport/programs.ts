@@ -1,0 +1,77 @@
+import { formatDuration } from "../model/duration.ts";
+import { asFssyncError, FssyncError } from "../model/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { WorkOptions } from "../ports/transport.ts";
+import type { Fence } from "./fence.ts";
+import type { Run } from "./host-run.ts";
+import type { ProcessOptions, runProcess } from "./process.ts";
+
+interface ProgramsOptions {
+  /** The working folder of every program. */
+  readonly dir: string;
+  /** ssh may use the user's own agent. */
+  readonly withAgent: boolean;
+  readonly start: typeof runProcess;
+  readonly fence: Fence;
+  readonly clock: Clock;
+}
+
+interface Work extends WorkOptions {
+  /** The signal of the time that was allowed when the work began. */
+  readonly fence: AbortSignal;
+}
+
+/** Runs rsync and ssh, each to its end. */
+export class Programs {
+  readonly #options: ProgramsOptions;
+
+  constructor(options: ProgramsOptions) {
+    this.#options = options;
+  }
+
+  /** For one piece of work on a host: all of its programs share `timeout`. */
+  run({ timeout, signal, fence }: Work): Run {
+    const { dir, withAgent, start, clock } = this.#options;
+    const env = childEnvironment(withAgent);
+    const end = clock.monotonic() + timeout;
+    return async (command, args, input, rawStdout) => {
+      const left = end - clock.monotonic();
+      if (left <= 0) throw late(timeout);
+      const options: ProcessOptions = {
+        cwd: dir,
+        env,
+        stdout: command === "ssh",
+        ...(input && { input }),
+        ...(rawStdout !== undefined && { rawStdout }),
+        timeout: left,
+        signal,
+        fence,
+        clock,
+      };
+      this.#options.fence.check();
+      const result = await start(command, args, options);
+      this.#options.fence.check();
+      // Even what came to a good end in time: who was allowed since may have synced the host.
+      if (fence.aborted) throw interrupted();
+      if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
+      if (result.aborted) throw interrupted();
+      if (result.timedOut) throw late(timeout);
+      return result;
+    };
+  }
+}
+
+export function interrupted(): FssyncError {
+  return new FssyncError("Interrupted", "stopped before the sync was done");
+}
+
+function late(timeout: number): FssyncError {
+  return new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
+}
+
+/** Nothing of the controller's environment reaches rsync and ssh but what they need. */
+function childEnvironment(withAgent: boolean): NodeJS.ProcessEnv {
+  const names = ["PATH", "HOME", "USER", "LOGNAME", ...(withAgent ? ["SSH_AUTH_SOCK"] : [])];
+  const kept = names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+  return { ...Object.fromEntries(kept), LC_ALL: "C" };
+}

@@ -1,4 +1,8 @@
+import type { Logger } from "pino";
+import type { AppKey } from "../model/app.ts";
 import { rememberedDrift, type Drift, type ReplacedFile } from "../model/drift.ts";
+import type { HostKey } from "../model/host.ts";
+import { displayPath } from "../model/path.ts";
 import type { AppRecord } from "../model/record.ts";
 import type { AppPlan } from "../plan/host-plan.ts";
 import type { FoundReplaced } from "../ports/transport.ts";
@@ -63,4 +67,19 @@ export function withDrift(record: AppRecord, drift: Drift | undefined): AppRecor
   const next: { -readonly [Field in keyof AppRecord]: AppRecord[Field] } = { ...record };
   delete next.drift;
   return next;
+}
+
+/** For when the record was refused: the next attempt finds these files right, and nobody could say any more where their versions are. */
+export function logUnrecorded(
+  log: Logger,
+  host: HostKey,
+  replaced: Iterable<readonly [app: AppKey, files: readonly ReplacedFile[]]>,
+): void {
+  for (const [app, found] of replaced) {
+    const files = found.map(
+      ({ path, kept }) => `/${displayPath(path)}${kept ? ` (kept as ${displayPath(kept)})` : ""}`,
+    );
+    const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files };
+    if (files.length > 0) log.warn(facts, "files changed by hand were laid over, and the store did not take it");
+  }
 }

@@ -14,7 +14,7 @@ import type { Applied, Outcome, Transport } from "../ports/transport.ts";
 import type { Collector } from "./collector.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
-import { driftAfter, replacedFiles, withDrift } from "./drift-record.ts";
+import { driftAfter, logUnrecorded, replacedFiles, withDrift } from "./drift-record.ts";
 import { failureAfter } from "./failure.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
 import type { Records } from "./records.ts";
@@ -89,7 +89,13 @@ export class HostReconciler {
     using _ = this.#options.collector.hold(apps);
     const attempt = { host, apps, wanted, wishes, signal };
     const outcomes = await this.#bringForward(attempt);
-    await this.#record(host, outcomes);
+    try {
+      await this.#record(host, outcomes);
+    } catch (error) {
+      const replaced = outcomes.map((outcome) => [outcome.desired.key, outcome.replaced] as const);
+      logUnrecorded(this.#options.log, key, replaced);
+      throw error;
+    }
     return outcomes;
   }
 

@@ -10,7 +10,7 @@ import { lags, needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { FileFact, Transport } from "../../ports/transport.ts";
-import { withDrift, withReplaced } from "../drift-record.ts";
+import { logUnrecorded, withDrift, withReplaced } from "../drift-record.ts";
 import type { DriftOptions } from "../drift-options.ts";
 import { failureAfter } from "../failure.ts";
 import type { Fleet, FleetApp, FleetHost } from "../fleet.ts";
@@ -84,7 +84,12 @@ export class HostVerifier {
         : heals
           ? await this.#heal(host, found, signal)
           : { apps: found, healed: new Map(), error: null };
-    await this.#record(host, apps, outcome);
+    try {
+      await this.#record(host, apps, outcome);
+    } catch (error) {
+      logUnrecorded(this.#options.log, key, outcome.healed);
+      throw error;
+    }
     return outcome;
   }
 

@@ -175,6 +175,29 @@ describe("healing", () => {
   });
 });
 
+describe("what was laid over and cannot be recorded is logged all the same", () => {
+  const message = "files changed by hand were laid over, and the store did not take it";
+
+  test.for(["heal", "sync"])("by a %s", async (way) => {
+    const hosts = await synced({ [WEB]: { a: "1" } }, way === "heal" ? HEAL : { drift: { interval: 0 } });
+    const { rig } = hosts;
+    hosts.edit("a");
+    const save = rig.store.save.bind(rig.store);
+    rig.transport.onApply = () => {
+      rig.store.save = () => Promise.reject(new Error("disk full"));
+    };
+    if (way === "sync") rig.source.push({ [WEB]: { a: "2" } });
+    await rig.pass(INTERVAL, 2500);
+    expect(hosts.told(message)).toMatchObject([
+      { level: WARN, event: "ConfigDriftDetected", host: h0.key, app: WEB, files: ["/a (kept as /kept/a)"] },
+    ]);
+    Object.assign(rig.transport, { onApply: () => {} });
+    rig.store.save = save;
+    await rig.pass(6 * INTERVAL, 5000);
+    expect(hosts.states().states).toEqual({ Synced: 1 });
+  });
+});
+
 describe("somebody who asks", () => {
   test("sees what there is, and nothing is healed for it", async () => {
     const hosts = await synced({ [WEB]: { a: "1" } }, { drift: { action: "heal", interval: 0 } });

@@ -53,7 +53,8 @@ export class HostWorker {
     try {
       const outcomes = await this.#sync(key, request.wishes);
       failed = new Set(this.#unfulfilled(key, outcomes).map(({ desired }) => desired.key));
-      const looksAgain = await verification.serve(key, { reached: outcomes.every(wasReached), signal });
+      const only = this.#options.onlyWishes() ? new Set(request.wishes.keys()) : undefined;
+      const looksAgain = await verification.serve(key, { reached: outcomes.every(wasReached), only, signal });
       again = looksAgain || this.#unfulfilled(key, outcomes).some(mayHelpToRetry);
     } catch (err) {
       report.notRecorded(key, err);

@@ -29,6 +29,14 @@ export interface VerificationOptions extends HostVerifierOptions {
   readonly log: Logger;
 }
 
+export interface Turn {
+  /** Whether the sync of this turn, if there was one, reached the host. */
+  readonly reached: boolean;
+  /** Absent: after a look that failed any app is looked at again; else only these, and what somebody waits for. */
+  readonly only?: ReadonlySet<AppKey> | undefined;
+  readonly signal: AbortSignal;
+}
+
 /** Hosts that are looked at, and what was found on each once all were. */
 export interface VerifyOperation extends Operation {
   readonly findings: ReadonlyMap<HostKey, HostFinding>;
@@ -89,9 +97,9 @@ export class Verification {
    * What is to be seen on a host whose turn it is, after the sync of the same turn. Returns whether another
    * look must follow. Rejects when the store did not take what was found.
    */
-  async serve(key: HostKey, { reached, signal }: { reached: boolean; signal: AbortSignal }): Promise<boolean> {
+  async serve(key: HostKey, { reached, only, signal }: Turn): Promise<boolean> {
     const looks = this.#looks.take(key);
-    const failing = this.#failing(key);
+    const failing = only ? this.#failing(key).intersection(only) : this.#failing(key);
     if (looks.length + failing.size === 0) return false;
     let outcome: VerifyOutcome | null = null;
     let finding: HostFinding | null = null;

@@ -89,6 +89,12 @@ export class Rig implements AsyncDisposable {
     await this.controller[Symbol.asyncDispose]();
   }
 
+  /** A process for one pass, which its test loads. The one before must have stopped. */
+  makeAnother(overrides: Partial<RepoControllerOptions> = {}): RepoController {
+    this.inventory.remembers = true;
+    return (this.controller = this.#make(overrides));
+  }
+
   #make(overrides: Partial<RepoControllerOptions> = {}): RepoController {
     return new RepoController({
       repo: "repo",

@@ -198,6 +198,23 @@ describe("what was laid over and cannot be recorded is logged all the same", () 
   });
 });
 
+test("one pass that was asked to sync an app looks at no other, and heals none", async () => {
+  const hosts = await synced({ [WEB]: { a: "1" }, [API]: { b: "1" } }, HEAL);
+  const { rig } = hosts;
+  rig.transport.inspectError = () => new FssyncError("ConnectTimeout", "no answer");
+  await hosts.turn();
+  rig.transport.inspectError = () => null;
+  for (const path of ["a", "b"]) hosts.edit(path);
+  const before = rig.transport.inspections.length;
+  await rig.stop();
+  const once = rig.makeAnother({ retry: false });
+  once.serveRequests();
+  await once.load();
+  await once.request({ apps: new Set([API]) }, { full: false, allowPrune: false }).finished;
+  expect(rig.transport.inspections.slice(before).map(({ paths }) => paths)).toEqual([["b"]]);
+  expect(hosts.sent()).toEqual([["b"]]);
+});
+
 describe("somebody who asks", () => {
   test("sees what there is, and nothing is healed for it", async () => {
     const hosts = await synced({ [WEB]: { a: "1" } }, { drift: { action: "heal", interval: 0 } });

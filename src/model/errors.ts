@@ -56,8 +56,8 @@ export const REASONS = {
   PermissionDenied: host("Failed", "The remote user may not write there.", "Use a user that may, or ssh.sudo."),
   SudoDenied: host(
     "Failed",
-    "sudo -n refused to run rsync.",
-    "Allow `NOPASSWD: /usr/bin/rsync` for ssh.user in sudoers.",
+    "sudo -n refused to run rsync, or the shell that compares files.",
+    "Allow `NOPASSWD: /usr/bin/rsync` and `/bin/sh` for ssh.user in sudoers; without the shell set drift.interval to 0s.",
   ),
   NoSpace: host("Failed", "The host's disk or its inodes are full.", "Free some space on the host."),
   ReadOnly: host(

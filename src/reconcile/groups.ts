@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
 import { asFssyncError, type FssyncError } from "../model/errors.ts";
 import { planHost, type AppPlan, type HostPlan, type Lagging, type PruneOptions } from "../plan/host-plan.ts";
@@ -26,6 +27,7 @@ export interface GroupsOptions {
   readonly transport: Transport;
   readonly prune: PruneOptions;
   readonly drift?: Pick<DriftOptions, "isIgnored" | "keepVersions">;
+  readonly log?: Logger;
   /** How many groups that nobody uses now are kept ready. */
   readonly idleLimit?: number;
 }
@@ -106,7 +108,7 @@ export class Groups implements AsyncDisposable {
     const { source, drift } = this.#options;
     const replaces = (plan: AppPlan) => plan.replaces.filter(({ path }) => !drift?.isIgnored(path));
     const blobs = plans.flatMap((plan) => replaces(plan).flatMap((each) => each.blobs));
-    const checksums = blobs.length > 0 ? await source.checksums(new Set(blobs)).catch(() => undefined) : undefined;
+    const checksums = blobs.length > 0 ? await source.checksums(new Set(blobs)).catch(this.#unguarded) : undefined;
     return plans.map((plan) => ({
       ...plan,
       replaces: checksums
@@ -114,6 +116,12 @@ export class Groups implements AsyncDisposable {
         : [],
     }));
   }
+
+  readonly #unguarded = (err: unknown): undefined => {
+    const told =
+      "what lies on hosts cannot be held against earlier versions: what somebody changed there is laid over unseen";
+    this.#options.log?.warn({ err }, told);
+  };
 
   /** What failed once (a full disk) may work for the next host: it gets a group of its own. */
   #giveUp(key: string, entry: Entry): void {

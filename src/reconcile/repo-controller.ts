@@ -103,7 +103,7 @@ export class RepoController implements AsyncDisposable {
     const { clock, telemetry, source, transport, prune, concurrency, drift } = options;
     this.#problems = new Problems(() => clock.now());
     this.#report = new Report(options);
-    this.#groups = new Groups({ source, transport, prune, drift });
+    this.#groups = new Groups({ source, transport, prune, drift, log: options.log });
     this.#queue = new RateLimitingQueue<HostKey>({
       clock,
       metrics: telemetry.queue,

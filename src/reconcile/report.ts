@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
 import { MAX_DRIFTED_FILES, recurringPaths, type ReplacedFile } from "../model/drift.ts";
-import { REASONS, type FssyncError, type Reason } from "../model/errors.ts";
+import { REASONS, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import { displayPath } from "../model/path.ts";
 import type { AppRecord, Problem } from "../model/record.ts";
@@ -96,8 +96,8 @@ export class Report {
     const drifted = findings.some(({ files }) => files.length > 0);
     const failed = error ?? findings.find((finding) => finding.error)?.error;
     this.#telemetry.verified(failed ? outcomeOf(failed.reason) : drifted ? "drifted" : "clean", seconds);
+    this.#notVerified(host, apps, before);
     for (const [app, finding] of apps) {
-      if (finding.error) this.#notVerified(host, app, finding.error, before.get(app));
       this.#drifted(host, app, finding.files, before.get(app));
       const replaced = firstReplaced(before.get(app), healed.get(app) ?? []);
       this.#replaced(host, app, replaced, "healed");
@@ -117,10 +117,21 @@ export class Report {
     this.#telemetry.propagated((this.#clock.now() - Math.max(desired.seenAt, before.lagSince)) / 1000);
   }
 
-  #notVerified(host: HostKey, app: AppKey, { reason, message }: FssyncError, before: AppRecord | undefined): void {
-    const facts = { host, app, reason, message, next: REASONS[reason].next };
-    if (before?.failure?.reason === reason) return this.#log.debug(facts, "host still not verified");
-    this.#log.warn(facts, "host not verified");
+  /** What concerns the host as a whole is one error of all its apps, and one line. */
+  #notVerified(
+    host: HostKey,
+    findings: VerifyOutcome["apps"],
+    before: ReadonlyMap<AppKey, Pick<AppRecord, "failure">>,
+  ): void {
+    const errors = Map.groupBy(findings.keys(), (app) => findings.get(app)!.error);
+    for (const [error, apps] of errors) {
+      if (!error) continue;
+      const { reason, message } = error;
+      const facts = { host, apps: apps.slice(0, NAMED), reason, message, next: REASONS[reason].next };
+      const known = apps.every((app) => before.get(app)?.failure?.reason === reason);
+      if (known) this.#log.debug(facts, "host still not verified");
+      else this.#log.warn(facts, "host not verified");
+    }
   }
 
   /** Files that somebody else changed; those that were told before are not told again. */

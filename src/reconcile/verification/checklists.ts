@@ -43,7 +43,9 @@ export class Checklists {
     if (known && apps.every(({ manifest }, index) => manifest === known.manifests[index])) return await known.made;
     const made = this.#make(host, apps);
     void this.#lists.set(key, { made, manifests: apps.map(({ manifest }) => manifest) });
-    made.catch(() => this.#lists.delete(key));
+    const forget = () => this.#lists.delete(key);
+    // A revision that is lost today may be there tomorrow.
+    made.then((list) => list.apps.length < apps.length && forget(), forget);
     return await made;
   }
 

@@ -110,7 +110,7 @@ describe.skipIf(unavailable !== undefined)("alerts reach an operator and are tak
   });
 
   test("a controller that is killed is down, and nothing else was told on the way", async () => {
-    controller.kill();
+    await controller.kill();
     const down = await receiver.when("FssyncDown", "firing");
     expect(down.labels.severity).toBe("critical");
     const told = new Set(receiver.notifications.map(({ alertname }) => alertname));

@@ -28,6 +28,8 @@ export interface GitSource extends AsyncDisposable {
    * is that of its target. Throws SourceUnavailable.
    */
   checksums(blobs: Iterable<string>): Promise<ReadonlyMap<string, string>>;
+  /** Bytes of each of these blobs. Throws as `checksums` does, and costs nothing after it. */
+  sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>>;
   /** The content of a blob; null when it has more than `limit` bytes. Throws SourceUnavailable. */
   content(blob: string, limit: number): Promise<Buffer | null>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */

@@ -60,17 +60,21 @@ export interface FoundReplaced {
 }
 
 /** A path to look at. */
-export type InspectedFile = Pick<FileEntry, "path">;
+export interface InspectedFile extends Pick<FileEntry, "path"> {
+  /** Bytes: a larger file is another one, and is not read for its checksum. */
+  readonly maxSize?: number;
+}
 
-/** What lies at a path. `other`: a folder, a device and the like. */
+/** What lies at a path. `other`: a folder, a device and the like. `unseen`: the login may not look there. */
 export type FileFact =
   | { readonly kind: "missing" }
+  | { readonly kind: "unseen" }
   | { readonly kind: "other" }
   | (Attributes & {
       readonly kind: "file";
       /** Permission bits. */
       readonly mode: number;
-      /** SHA-256 in hex; null when the login may not read the file. */
+      /** SHA-256 in hex; null when the login may not read the file; empty, as no content has it, when it is larger than `maxSize`. */
       readonly checksum: string | null;
     })
   | (Attributes & {
@@ -117,6 +121,8 @@ export interface KnownFile {
   readonly path: string;
   /** SHA-256 in hex of every content (of every target, of a symlink) that it may have. */
   readonly checksums: readonly string[];
+  /** Bytes of the largest of them: a larger file is another one, and is not read for its checksum. */
+  readonly maxSize?: number;
 }
 
 /** Made by `prepare`, understood only by the transport that made it. */

@@ -143,6 +143,10 @@ export class GitMirrorSource implements GitSource {
     );
   }
 
+  async sizes(): Promise<ReadonlyMap<string, number>> {
+    return new Map();
+  }
+
   async content(blob: string, limit: number): Promise<Buffer | null> {
     await this.#open();
     return this.#watched(

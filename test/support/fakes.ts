@@ -104,6 +104,10 @@ export class FakeGitSource implements GitSource {
     return new Map([...blobs].map((blob) => [blob, checksumOf(blob)]));
   }
 
+  async sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>> {
+    return new Map([...blobs].map((blob) => [blob, 1000]));
+  }
+
   async content(blob: string): Promise<Buffer | null> {
     return Buffer.from(`content of ${blob}\n`);
   }

@@ -2,6 +2,7 @@ import { compile } from "@jmespath-community/jmespath";
 import { z } from "zod";
 import { isAccountName, isPort, isRootFolder } from "../model/host.ts";
 import { duration } from "./duration-field.ts";
+import { globMistake } from "./globs.ts";
 import { gitUrlMistake } from "./git-url.ts";
 import { httpUrlMistake } from "./http-url.ts";
 
@@ -204,6 +205,10 @@ const Sync = z.strictObject({
     .describe("A change that deletes more of an app's files than this is held; 100 deletes everything asked."),
 });
 
+const glob = z
+  .string({ error: "expected a glob" })
+  .refine((text) => globMistake(text) === undefined, { error: ({ input }) => globMistake(String(input))! });
+
 const Drift = z.strictObject({
   interval: duration({ min: SECOND, max: 30 * DAY, orZero: true })
     .prefault("1h")
@@ -219,11 +224,11 @@ const Drift = z.strictObject({
     .prefault(8)
     .describe("Hosts compared at a time; at most half of sync.concurrency."),
   ignore: z
-    .array(z.string({ error: "expected a glob" }).min(1, { error: "expected a glob" }), {
-      error: "expected a list of globs",
-    })
+    .array(glob, { error: "expected a list of globs" })
     .prefault([])
-    .describe("Files that may differ: globs over paths on the host (`/etc/ssl/**`); one without a slash is for names."),
+    .describe(
+      "Files that may differ: globs over paths on the host (`/etc/ssl/**`); one without a slash is for names, a folder means all below it. A commit still lays over them.",
+    ),
   keep: z
     .int({ error: "expected a whole number from 0 to 100" })
     .min(0, { error: "expected a whole number from 0 to 100" })

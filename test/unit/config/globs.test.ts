@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { globs } from "../../../src/config/globs.ts";
+import { globMistake, globs } from "../../../src/config/globs.ts";
 
 test.for<[string, string, boolean]>([
   ["*.pid", "run/nginx/nginx.pid", true],
@@ -29,6 +29,11 @@ test.for<[string, string, boolean]>([
   ["/!a", "b", false],
   ["/", "a", false],
   ["/**/*.pid", "nginx.pid", true],
+  ["/etc/app", "etc/app/conf.d/a.conf", true],
+  ["/etc/app/", "etc/app/a.conf", true],
+  ["/etc/app", "etc/apple/a.conf", false],
+  ["conf.d", "etc/app/conf.d/a.conf", true],
+  ["conf.*/", "etc/app/conf.d/a.conf", true],
 ])("%s means %s: %s", ([glob, path, expected]) => {
   expect(globs([glob])(path)).toBe(expected);
 });
@@ -36,4 +41,15 @@ test.for<[string, string, boolean]>([
 test("one of several is enough; none means nothing", () => {
   expect(globs(["*.a", "*.b"])("x.b")).toBe(true);
   expect(globs([])("x.b")).toBe(false);
+});
+
+test.for(["", " ", "/", "//", "./etc/a", "/etc/../a", "/etc/a.conf "])(
+  "%j can never mean a file, and is refused",
+  (glob) => {
+    expect(globMistake(glob)).toContain("expected a glob");
+  },
+);
+
+test.for(["/etc/app/", "*", "a..b", ".hidden"])("%j is a glob", (glob) => {
+  expect(globMistake(glob)).toBeUndefined();
 });

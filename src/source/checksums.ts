@@ -5,20 +5,28 @@ import type { Git } from "./git.ts";
 import { Limit } from "./limit.ts";
 import { ObjectReader } from "./object-reader.ts";
 
-/** About 40 MB when it is full. */
+/** About 50 MB when it is full. */
 const REMEMBERED = 200_000;
 const PROCESSES = 4;
 
+/** What a blob is known by without its content. */
+export interface Sum {
+  /** SHA-256 in hex. */
+  readonly checksum: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
 /** What one process read until it was done, or failed. */
 interface Reading {
-  readonly sums: ReadonlyMap<string, string>;
+  readonly sums: ReadonlyMap<string, Sum>;
   readonly failure: Error | undefined;
 }
 
-/** SHA-256 of blobs in hex. A blob never changes, so its checksum is computed once and remembered by its id. */
+/** SHA-256 and size of blobs. A blob never changes, so they are computed once and remembered by its id. */
 export class Checksums implements AsyncDisposable {
   readonly #git: Git;
-  readonly #known = new Lru<string, string>(REMEMBERED);
+  readonly #known = new Lru<string, Sum>(REMEMBERED);
   readonly #reading = new Map<string, Promise<Reading>>();
   readonly #processes = new Limit(PROCESSES);
 
@@ -27,8 +35,8 @@ export class Checksums implements AsyncDisposable {
   }
 
   /** One git reads those that nobody knows or reads yet. Throws GitFailure, and SourceUnavailable for what is no blob. */
-  async of(blobs: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
-    const sums = new Map<string, string>();
+  async of(blobs: ReadonlySet<string>): Promise<ReadonlyMap<string, Sum>> {
+    const sums = new Map<string, Sum>();
     const wanted = new Set<string>();
     for (const blob of blobs) {
       const sum = this.#known.get(blob);
@@ -66,12 +74,12 @@ export class Checksums implements AsyncDisposable {
   }
 
   async #read(blobs: readonly string[]): Promise<Reading> {
-    const sums = new Map<string, string>();
+    const sums = new Map<string, Sum>();
     try {
       await using reader = new ObjectReader(this.#git);
       reader.request(blobs);
       for (const blob of blobs) {
-        const sum = await nextChecksum(reader);
+        const sum = await nextSum(reader);
         sums.set(blob, sum);
         this.#known.set(copy(blob), sum);
       }
@@ -82,12 +90,12 @@ export class Checksums implements AsyncDisposable {
   }
 }
 
-async function nextChecksum(reader: ObjectReader): Promise<string> {
+async function nextSum(reader: ObjectReader): Promise<Sum> {
   const header = await reader.next();
   checkIsBlob(header);
   const hash = createHash("sha256");
   for await (const piece of reader.pieces(header)) hash.update(piece);
-  return hash.digest("hex");
+  return { checksum: hash.digest("hex"), size: header.size };
 }
 
 /** An id that came out of a listing of git is a part of it: V8 would keep the whole listing for it. */

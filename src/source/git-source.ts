@@ -8,7 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { BaseApp, Discovery, GitSource } from "../ports/git-source.ts";
 import { readBlob } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
-import { Checksums } from "./checksums.ts";
+import { Checksums, type Sum } from "./checksums.ts";
 import { Credentials } from "./credentials.ts";
 import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./discover.ts";
 import { Git } from "./git.ts";
@@ -133,18 +133,13 @@ export class GitMirrorSource implements GitSource {
   }
 
   async checksums(blobs: Iterable<string>): Promise<ReadonlyMap<string, string>> {
-    await this.#open();
-    const wanted = new Set(blobs);
-    return this.#watched(
-      "Reading files for their checksums",
-      "SourceUnavailable",
-      () => this.#checksums.of(wanted),
-      (error) => this.#isDamage(error, wanted),
-    );
+    const sums = await this.#sums(blobs);
+    return new Map([...sums].map(([blob, { checksum }]) => [blob, checksum]));
   }
 
-  async sizes(): Promise<ReadonlyMap<string, number>> {
-    return new Map();
+  async sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>> {
+    const sums = await this.#sums(blobs);
+    return new Map([...sums].map(([blob, { size }]) => [blob, size]));
   }
 
   async content(blob: string, limit: number): Promise<Buffer | null> {
@@ -179,6 +174,17 @@ export class GitMirrorSource implements GitSource {
     await this.#git[Symbol.asyncDispose]();
     await this.#snapshots[Symbol.asyncDispose]();
     await this.#checksums[Symbol.asyncDispose]();
+  }
+
+  async #sums(blobs: Iterable<string>): Promise<ReadonlyMap<string, Sum>> {
+    await this.#open();
+    const wanted = new Set(blobs);
+    return this.#watched(
+      "Reading files for their checksums",
+      "SourceUnavailable",
+      () => this.#checksums.of(wanted),
+      (error) => this.#isDamage(error, wanted),
+    );
   }
 
   #open(): Promise<void> {

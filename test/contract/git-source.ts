@@ -155,6 +155,20 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       expect((await source.checksums([])).size).toBe(0);
     });
 
+    it("tells how many bytes each blob has, of a symlink its target", async () => {
+      const web = await app(WEB, await source.poll(signal));
+      const sizes = await source.sizes(web.manifest.map(({ blob }) => blob));
+      const found = Object.fromEntries(web.manifest.map(({ path, blob }) => [path, sizes.get(blob)]));
+      expect(found).toEqual({
+        "etc/motd": 6,
+        "etc/nginx/current": 10,
+        "etc/nginx/nginx.conf": 10,
+        "usr/local/bin/reload": 10,
+      });
+      expect((await source.sizes([])).size).toBe(0);
+      await expect(source.sizes([web.tree])).rejects.toMatchObject({ reason: "SourceUnavailable" });
+    });
+
     it("gives the content of a blob up to the limit, and none of what is longer", async () => {
       const api = await app(API, await source.poll(signal));
       const { blob } = api.manifest.find(({ path }) => path === "etc/api.conf")!;

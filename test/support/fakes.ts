@@ -48,6 +48,8 @@ export class FakeGitSource implements GitSource {
   readonly materialized: string[] = [];
   readonly pinned = new Set<string>();
   readonly lookups: string[] = [];
+  /** Sizes of blobs; of any other it is 1000. */
+  readonly bytes = new Map<string, number>();
   readonly collected: { trees: ReadonlySet<string>; commits: ReadonlySet<string> }[] = [];
   #head: string | null = null;
   #fetched: string | null = null;
@@ -105,7 +107,7 @@ export class FakeGitSource implements GitSource {
   }
 
   async sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>> {
-    return new Map([...blobs].map((blob) => [blob, 1000]));
+    return new Map([...blobs].map((blob) => [blob, this.bytes.get(blob) ?? 1000]));
   }
 
   async content(blob: string): Promise<Buffer | null> {
@@ -199,6 +201,7 @@ export class FakeTransport implements Transport {
   readonly facts = new Map<HostKey, Map<string, FileFact>>();
   readonly contents = new Map<string, Buffer>();
   readonly inspections: { readonly host: HostKey; readonly paths: readonly string[] }[] = [];
+  readonly reads: { readonly host: HostKey; readonly paths: readonly string[] }[] = [];
   /** Why a host cannot be looked at. */
   inspectError: (host: HostKey) => FssyncError | null = () => null;
   /** In the order in which they began. */
@@ -262,6 +265,7 @@ export class FakeTransport implements Transport {
   }
 
   async read(host: Host, paths: readonly string[]): Promise<readonly (Buffer | null)[]> {
+    this.reads.push({ host: host.key, paths });
     return paths.map((path) => this.contents.get(`${host.key} ${path}`) ?? null);
   }
 

@@ -59,6 +59,17 @@ it("starts one process for a call, and none for what is known", async () => {
   expect(await git.calls()).toBe("process\nprocess\n");
 });
 
+it("starts no process for the sizes of what it has the checksums of, nor the other way round", async () => {
+  const [a, b] = await Promise.all([blob("a"), blob("b")]);
+  await using git = await wrapGit(NOTE_PROCESSES);
+  await source.checksums([a]);
+  expect(await source.sizes([a])).toEqual(new Map([[a, 2]]));
+  expect(await git.calls()).toBe("process\n");
+  expect(await source.sizes([b])).toEqual(new Map([[b, 2]]));
+  await source.checksums([a, b]);
+  expect(await git.calls()).toBe("process\nprocess\n");
+});
+
 it("reads a blob once, however many ask at the same time", async () => {
   const [a, b, c] = await Promise.all([blob("a"), blob("b"), blob("c")]);
   await using git = await wrapGit(NOTE_IDS);

@@ -1,5 +1,6 @@
 import { displayPath } from "../model/path.ts";
 import type { AppOnHostReport, FileReport, HostReport, StatusReport } from "../plan/status-report.ts";
+import type { ContentReports } from "../plan/verify-report.ts";
 import { hostNames } from "./host-names.ts";
 import type { Paint } from "./style.ts";
 import { unifiedDiff } from "./unified-diff.ts";
@@ -9,8 +10,9 @@ const NAMED_FILES = 40;
 const HEADER_LINES = 2;
 
 /** The report as it may be printed: without contents, and with diffs made of them where they are wanted. */
-export function withDiffs({ repos }: StatusReport, wanted: boolean): StatusReport {
-  const file = (one: FileReport) => (wanted ? withDiff(one) : withoutContents(one));
+export function withDiffs({ repos }: StatusReport, contents: ContentReports | null): StatusReport {
+  const diffs = contents && new Diffs(contents);
+  const file = (one: FileReport) => ({ ...withoutContents(one), ...diffs?.of(one) });
   const app = (one: AppOnHostReport) => ({ ...one, ...(one.files && { files: one.files.map(file) }) });
   const host = (one: HostReport) => ({ ...one, apps: one.apps.map(app) });
   return { repos: repos.map((repo) => ({ ...repo, hosts: repo.hosts.map(host) })) };
@@ -22,15 +24,35 @@ function withoutContents(file: FileReport): FileReport {
   return next;
 }
 
-function withDiff(file: FileReport): FileReport {
-  const { contents } = file;
-  const plain = withoutContents(file);
-  if (!contents) return { ...plain, diff: null, notShown: whyNot(file) };
-  const git = Buffer.from(contents.git, "base64");
-  const host = Buffer.from(contents.host, "base64");
-  const diff = unifiedDiff({ path: file.path.slice(1), git, host });
-  if (diff === null) return { ...plain, diff, notShown: "not text" };
-  return diff === "" ? { ...plain, diff, notShown: "its content is the same by now" } : { ...plain, diff };
+type Diff = Pick<FileReport, "diff" | "notShown">;
+
+/** Makes each diff once, however many hosts have it. */
+class Diffs {
+  readonly #contents: ContentReports;
+  readonly #made = new Map<string, Diff>();
+
+  constructor(contents: ContentReports) {
+    this.#contents = contents;
+  }
+
+  of(file: FileReport): Diff {
+    const { path, contents } = file;
+    if (contents === undefined) return { diff: null, notShown: whyNot(file) };
+    const key = `${contents} ${path}`;
+    const made = this.#made.get(key) ?? this.#make(path, contents);
+    this.#made.set(key, made);
+    return made;
+  }
+
+  #make(path: string, key: string): Diff {
+    const contents = this.#contents[key];
+    if (!contents) return { diff: null, notShown: "too many" };
+    const git = Buffer.from(contents.git, "base64");
+    const host = Buffer.from(contents.host, "base64");
+    const diff = unifiedDiff({ path: path.slice(1), git, host });
+    if (diff === null) return { diff, notShown: "not text" };
+    return diff === "" ? { diff, notShown: "its content is the same by now" } : { diff };
+  }
 }
 
 function whyNot({ change, secret }: FileReport): string {

@@ -2,7 +2,14 @@ import { createInterface } from "node:readline/promises";
 import { Client } from "undici";
 import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { PlanReport } from "../plan/plan-report.ts";
-import type { Desk, SyncProgress, SyncRequest, SyncResult, VerifyRequest } from "../reconcile/controller.ts";
+import type {
+  Desk,
+  SyncProgress,
+  SyncRequest,
+  SyncResult,
+  VerifyRequest,
+  VerifyResult,
+} from "../reconcile/controller.ts";
 import type { Named } from "../reconcile/selection.ts";
 import type { ControlLine } from "./json-lines.ts";
 
@@ -19,7 +26,7 @@ export class ControlClient implements Desk {
     return this.#ask("/sync", { apps, hosts, full, allowPrune }, progress, signal);
   }
 
-  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<VerifyResult> {
     const { apps, hosts, contents } = request;
     return this.#ask("/verify", { apps, hosts, contents }, progress, signal);
   }

@@ -6,7 +6,7 @@ export interface Change {
   readonly delete: readonly string[];
   /** Files that fssync may have put there before: what a limit on deletes is a part of. */
   readonly baseFiles: number;
-  /** Of the paths sent and deleted, those that the base holds. */
+  /** Of the paths sent and deleted, those that the base holds; see `takenOver` for those of other apps' bases. */
   readonly replaces: readonly Replaced[];
 }
 
@@ -69,6 +69,25 @@ function replaced(
     const known = versions.map((version) => version.get(path)).filter((entry) => entry !== undefined);
     const blobs = new Set([...known, ...(next ? [next] : [])].map(({ blob }) => blob));
     return { path, blobs: [...blobs], changed: next === undefined || !sameFile(known[0]!, next) };
+  });
+}
+
+/** The versions of one app that may lie on a host. */
+export interface Versions {
+  readonly base: Base | null;
+  readonly unfinished: readonly (Base | null)[];
+  readonly suspected?: readonly (Base | null)[];
+}
+
+/** Of what is sent and lies over nothing of its own app, what another app put there that does not want it any more. */
+export function takenOver(send: readonly FileEntry[], givers: readonly Versions[]): Replaced[] {
+  const versions = givers
+    .flatMap(({ base, unfinished, suspected = [] }) => (base ? [base, ...unfinished, ...suspected] : []))
+    .filter((version) => version !== null)
+    .map(byPath);
+  return send.flatMap(({ path, blob }) => {
+    const known = versions.flatMap((version) => version.get(path)?.blob ?? []);
+    return known.length > 0 ? [{ path, blobs: [...new Set([...known, blob])], changed: true }] : [];
   });
 }
 

@@ -15,6 +15,11 @@ export interface Expectation {
   readonly givesAway: boolean;
 }
 
+/** Whether the login could not see what would tell if the file is as it should be. */
+export function isHidden(fact: FileFact): boolean {
+  return fact.kind === "unseen" || (fact.kind === "file" && fact.checksum === null);
+}
+
 /** A file that is not as it should be. */
 export interface FoundDrift {
   /** As fssync put it there. */
@@ -57,9 +62,10 @@ export function isSecret({ entry, desired, fact }: FoundDrift): boolean {
 
 type Rules = Pick<Expectation, "checksums" | "givesAway">;
 
-/** The first of the verdicts that holds; null when the file is as it should be. */
+/** The first of the verdicts that holds; null when the file is as it should be, or nobody can tell. */
 function difference(entry: FileEntry, fact: FileFact, { checksums, givesAway }: Rules): DriftChange | null {
   if (fact.kind === "missing") return "missing";
+  if (fact.kind === "unseen") return null;
   if (fact.kind !== entry.kind) return "type";
   // What cannot be read may be right; who made it so may show in its owner or mode.
   if (fact.checksum !== null && fact.checksum !== checksums.get(entry.blob)) return "content";

@@ -2,7 +2,7 @@ import type { AppKey } from "../model/app.ts";
 import type { DesiredApp, Digest, FileEntry, Refusal } from "../model/manifest.ts";
 import { comparePaths, parentFolders } from "../model/path.ts";
 import { shortRevision, type Revision } from "../model/revision.ts";
-import { changeBetween, deletesAllowed, type Base, type Change, type Replaced } from "./change.ts";
+import { changeBetween, deletesAllowed, takenOver, type Base, type Change, type Replaced } from "./change.ts";
 import { pathConflicts } from "./conflicts.ts";
 
 /** One app that a host shall be brought to. */
@@ -59,7 +59,9 @@ export interface HostPlan {
 export function planHost(apps: readonly DesiredApp[], lagging: readonly Lagging[], options: PruneOptions): HostPlan {
   const conflicts = pathConflicts(apps);
   const claims = new Claims(apps, new Set(lagging.map(({ desired }) => desired.key)));
-  const plans = lagging.map((one) => planApp(one, conflicts.get(one.desired.key), claims, options));
+  const plans = lagging
+    .map((one) => planApp(one, conflicts.get(one.desired.key), claims, options))
+    .map((plan) => withTakenOver(plan, lagging));
   const settled = apps.filter(({ key }) => conflicts.has(key) && !plans.some(({ app }) => app === key));
   const disputed = settled.map((desired) =>
     hold(desired, desired.digest, conflictRefusal(conflicts.get(desired.key)!)),
@@ -82,6 +84,15 @@ function planApp(one: Lagging, conflict: string | undefined, claims: Claims, opt
   const replaces = change.replaces.filter(({ path }) => touched.has(path));
   const why = explain(one, change);
   return { app: desired.key, base: base ? from : null, desired, action, send, delete: gone, replaces, why };
+}
+
+/** A file that moves here from another app in the same change lies there already, as that app put it. */
+function withTakenOver(plan: AppPlan, lagging: readonly Lagging[]): AppPlan {
+  const givers = lagging.filter(({ desired, base }) => desired.key !== plan.app && base !== null);
+  if (givers.length === 0 || plan.send.length === 0) return plan;
+  const own = new Set(plan.replaces.map(({ path }) => path));
+  const fresh = plan.send.filter(({ path }) => !own.has(path));
+  return { ...plan, replaces: [...plan.replaces, ...(fresh.length > 0 ? takenOver(fresh, givers) : [])] };
 }
 
 function hold(desired: DesiredApp, base: Digest | null, refusal: Refusal): AppPlan {

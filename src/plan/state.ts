@@ -1,3 +1,4 @@
+import { REASONS, type Reason } from "../model/errors.ts";
 import type { Digest, Refusal } from "../model/manifest.ts";
 import type { AppRecord } from "../model/record.ts";
 import type { State } from "../model/state.ts";
@@ -29,6 +30,11 @@ export function needsSync(record: AppRecord | undefined, desired: DesiredDigest)
 /** Whether nothing but a look at what was synced can tell if its failure is over. */
 export function needsLook(record: AppRecord | undefined): boolean {
   return record?.failure?.verifying === true;
+}
+
+/** Whether it says that the host did not answer, or not in time: the next attempt takes long too. */
+export function isDown(reason: Reason): boolean {
+  return REASONS[reason].state === "Unreachable" || reason === "SyncTimeout";
 }
 
 /** The state of one app on one host, derived: only facts are stored. */

@@ -79,8 +79,8 @@ export interface FileReport {
   readonly since?: string;
   /** Its content is for nobody else: `.gitattributes` say so, or others may not read it. */
   readonly secret?: true;
-  /** What Git and the host have, in base64, where that was asked for and may be shown. For the one who asks, not printed. */
-  readonly contents?: { readonly git: string; readonly host: string };
+  /** Where that was asked for and may be shown, the key of what Git and the host have. For the one who asks, not printed. */
+  readonly contents?: string;
   /** Only of `verify --diff`: from Git's content to the host's, in the unified format; null when it is not shown. */
   readonly diff?: string | null;
   /** Why it is not. */

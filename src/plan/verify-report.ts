@@ -19,7 +19,28 @@ export interface Seen {
 }
 
 export interface SeenFile extends FoundDrift {
-  readonly contents?: { readonly git: Buffer; readonly host: Buffer };
+  readonly contents?: string;
+}
+
+/** What Git and a host have of one file. */
+export interface ContentPair {
+  readonly git: Buffer;
+  readonly host: Buffer;
+}
+
+/** The same in base64. */
+export interface ContentReport {
+  readonly git: string;
+  readonly host: string;
+}
+
+/** What files of reports name, by their keys. */
+export type ContentReports = Readonly<Record<string, ContentReport>>;
+
+export function reportContents(contents: Iterable<readonly [key: string, pair: ContentPair]>): ContentReports {
+  return Object.fromEntries(
+    [...contents].map(([key, { git, host }]) => [key, { git: git.toString("base64"), host: host.toString("base64") }]),
+  );
 }
 
 export type SeenOnHosts = ReadonlyMap<HostKey, { readonly apps: ReadonlyMap<AppKey, Seen> }>;
@@ -84,6 +105,6 @@ function reportFile(file: SeenFile, since: string | undefined): FileReport {
     change,
     ...(since === undefined ? {} : { since }),
     ...(isSecret(file) ? { secret: true } : {}),
-    ...(contents && { contents: { git: contents.git.toString("base64"), host: contents.host.toString("base64") } }),
+    ...(contents === undefined ? {} : { contents }),
   };
 }

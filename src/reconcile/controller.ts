@@ -2,7 +2,7 @@ import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
 import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
-import { reportVerified } from "../plan/verify-report.ts";
+import { reportContents, reportVerified, type ContentReports } from "../plan/verify-report.ts";
 import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
@@ -30,12 +30,17 @@ export interface SyncResult {
   readonly problems: readonly (Problem & { readonly repo: string })[];
 }
 
+export interface VerifyResult extends SyncResult {
+  /** What Git and hosts have of files of the report, by the keys that they name; what is missing was too much to be shown. */
+  readonly contents: ContentReports;
+}
+
 /** What people and other processes ask of a controller. */
 export interface Desk {
   /** Looks at Git and inventories, brings the named hosts forward once, and tells what came of it. */
   sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
   /** Looks at Git and inventories, then compares what the named hosts have with what they should have; changes nothing there. */
-  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
+  verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<VerifyResult>;
   plan(named: Named, signal: AbortSignal): Promise<PlanReport>;
 }
 
@@ -93,7 +98,7 @@ export class Controller implements Desk, AsyncDisposable {
     request: VerifyRequest,
     progress: (event: SyncProgress) => void,
     signal: AbortSignal,
-  ): Promise<SyncResult> {
+  ): Promise<VerifyResult> {
     await this.#refresh(signal);
     const operations = select([...this.#repos], request).map(({ repo, selection }) => ({
       repo,
@@ -104,7 +109,8 @@ export class Controller implements Desk, AsyncDisposable {
     const reports = operations.map(({ repo, selection, operation: { hosts, findings } }) =>
       reportVerified(report(repo, { ...selection, hosts }), findings),
     );
-    return { attempted, report: { repos: reports }, problems: this.#problems() };
+    const contents = reportContents(operations.flatMap(({ operation }) => [...operation.contents]));
+    return { attempted, report: { repos: reports }, problems: this.#problems(), contents };
   }
 
   /** Waits for the operations; returns how many hosts they are for. */

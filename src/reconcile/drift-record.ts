@@ -29,7 +29,9 @@ export function driftAfter(record: AppRecord, outcome: AppOutcome, now: number):
   const { drift } = record;
   if (!drift && replaced.length === 0) return record;
   const right = new Set(error || !laid ? [] : [...laid.send.map(({ path }) => path), ...laid.delete]);
-  const files = drift?.files.filter(({ path }) => !right.has(path)) ?? [];
+  // What the app does not have any more is not its matter: another app may have it now.
+  const own = new Set(desired.manifest.map(({ path }) => path));
+  const files = drift?.files.filter(({ path }) => !right.has(path) && (error !== null || own.has(path))) ?? [];
   const everything = !error && laid?.send.length === desired.manifest.length;
   const unseen = drift && !everything ? drift.count - drift.files.length : 0;
   if (drift && files.length + unseen === drift.count && replaced.length === 0) return record;

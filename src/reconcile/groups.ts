@@ -3,7 +3,7 @@ import type { AppKey } from "../model/app.ts";
 import { asFssyncError, type FssyncError } from "../model/errors.ts";
 import { planHost, type AppPlan, type HostPlan, type Lagging, type PruneOptions } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { AppChange, PreparedChange, Transport } from "../ports/transport.ts";
+import type { KnownFile, PreparedChange, Transport } from "../ports/transport.ts";
 import type { DesiredApp } from "../model/manifest.ts";
 import type { DriftOptions } from "./drift-options.ts";
 
@@ -14,6 +14,8 @@ export interface Group {
   readonly prepared: PreparedChange | null;
   /** Apps whose files could not be made ready. */
   readonly unready: ReadonlyMap<AppKey, FssyncError>;
+  /** Apps whose earlier versions are lost: what somebody changed of them is laid over unseen. */
+  readonly unguarded: ReadonlySet<AppKey>;
 }
 
 interface Entry {
@@ -37,7 +39,7 @@ export class Groups implements AsyncDisposable {
   readonly #options: GroupsOptions;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
-  /** Some of their files could not be made ready; gone with their last host. */
+  /** Something of them could not be made ready; gone with their last host. */
   readonly #givenUp = new Set<Entry>();
 
   constructor(options: GroupsOptions) {
@@ -53,7 +55,7 @@ export class Groups implements AsyncDisposable {
     this.#entries.set(key, entry);
     try {
       const group = await entry.made;
-      if (group.unready.size > 0) this.#giveUp(key, entry);
+      if (group.unready.size + group.unguarded.size > 0) this.#giveUp(key, entry);
       return { ...group, [Symbol.asyncDispose]: () => this.#leave(entry) };
     } catch (error) {
       if (this.#entries.get(key) === entry) this.#entries.delete(key);
@@ -95,35 +97,46 @@ export class Groups implements AsyncDisposable {
         }
       }),
     );
-    if (ready.length === 0) return { plan, prepared: null, unready };
+    const unguarded = new Set<AppKey>();
+    if (ready.length === 0) return { plan, prepared: null, unready, unguarded };
     const { emptyFolders } = plan;
-    const apps = await this.#changes(ready);
+    const apps = await Promise.all(
+      ready.map(async (app) => {
+        const known = await this.#known(app);
+        if (!known) unguarded.add(app.app);
+        return { ...app, replaces: known ?? [] };
+      }),
+    );
     const keepVersions = this.#options.drift?.keepVersions ?? 0;
     const prepared = await transport.prepare({ snapshotRoot: source.snapshotRoot, apps, emptyFolders, keepVersions });
-    return { plan, prepared, unready };
+    return { plan, prepared, unready, unguarded };
   }
 
-  /** With what may lie where something else is laid. Of versions that are lost nothing can be told: that must not stop a sync. */
-  async #changes(plans: readonly AppPlan[]): Promise<AppChange[]> {
-    const { source, drift } = this.#options;
-    const replaces = (plan: AppPlan) => plan.replaces.filter(({ path }) => !drift?.isIgnored(path));
-    const blobs = plans.flatMap((plan) => replaces(plan).flatMap((each) => each.blobs));
-    const checksums = blobs.length > 0 ? await source.checksums(new Set(blobs)).catch(this.#unguarded) : undefined;
-    return plans.map((plan) => ({
-      ...plan,
-      replaces: checksums
-        ? replaces(plan).map((each) => ({ path: each.path, checksums: each.blobs.map((blob) => checksums.get(blob)!) }))
-        : [],
-    }));
+  /**
+   * What may lie where something else is laid; null when that is lost, which must not stop a sync. Throws what
+   * may be over by the next attempt: nothing is laid over hand-made changes unseen for that.
+   */
+  async #known({ app, replaces }: AppPlan): Promise<KnownFile[] | null> {
+    const { source, drift, log } = this.#options;
+    const guarded = replaces.filter(({ path }) => !drift?.isIgnored(path));
+    if (guarded.length === 0) return [];
+    const wanted = new Set(guarded.flatMap(({ blobs }) => blobs));
+    try {
+      const checksums = await source.checksums(wanted);
+      const sizes = await source.sizes(wanted);
+      return guarded.map(({ path, blobs }) => ({
+        path,
+        checksums: blobs.map((blob) => checksums.get(blob)!),
+        maxSize: Math.max(...blobs.map((blob) => sizes.get(blob)!)),
+      }));
+    } catch (err) {
+      if (asFssyncError(err).reason !== "SourceUnavailable") throw err;
+      log?.warn({ err, app }, "earlier versions are lost: what somebody changed on hosts is laid over unseen");
+      return null;
+    }
   }
 
-  readonly #unguarded = (err: unknown): undefined => {
-    const told =
-      "what lies on hosts cannot be held against earlier versions: what somebody changed there is laid over unseen";
-    this.#options.log?.warn({ err }, told);
-  };
-
-  /** What failed once (a full disk) may work for the next host: it gets a group of its own. */
+  /** What failed once (a full disk, a damaged mirror) may work for the next host: it gets a group of its own. */
   #giveUp(key: string, entry: Entry): void {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);

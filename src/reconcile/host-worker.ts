@@ -1,6 +1,7 @@
 import type { AppKey } from "../model/app.ts";
 import { REASONS } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
+import { isDown } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import type { Collector } from "./collector.ts";
@@ -47,18 +48,21 @@ export class HostWorker {
   async #turn(key: HostKey): Promise<void> {
     const { requests, verification, report, queue, retry, signal } = this.#options;
     const request = requests.take(key);
+    const looks = verification.take(key);
     let again: boolean;
     /** Of what was asked for, what did not come about. */
     let failed: ReadonlySet<AppKey> | undefined;
     try {
       const outcomes = await this.#sync(key, request.wishes);
       failed = new Set(this.#unfulfilled(key, outcomes).map(({ desired }) => desired.key));
-      const only = this.#options.onlyWishes() ? new Set(request.wishes.keys()) : undefined;
-      const looksAgain = await verification.serve(key, { reached: outcomes.every(wasReached), only, signal });
+      const reached = outcomes.every(wasReached);
+      const asked = new Set(request.wishes.keys());
+      const onlyAsked = this.#options.onlyWishes();
+      const looksAgain = await verification.serve(key, { looks, reached, asked, onlyAsked, signal });
       again = looksAgain || this.#unfulfilled(key, outcomes).some(mayHelpToRetry);
     } catch (err) {
       report.notRecorded(key, err);
-      verification.giveUp(key);
+      verification.giveUp(looks);
       again = true;
     }
     if (again && retry) {
@@ -90,5 +94,5 @@ function mayHelpToRetry({ error }: AppOutcome): boolean {
 }
 
 function wasReached({ error }: AppOutcome): boolean {
-  return error === null || REASONS[error.reason].state !== "Unreachable";
+  return error === null || !isDown(error.reason);
 }

@@ -4,6 +4,7 @@ import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
+import { isDown } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { Events } from "../ports/events.ts";
@@ -108,7 +109,7 @@ export class RepoController implements AsyncDisposable {
       clock,
       metrics: telemetry.queue,
       backoff: new Backoff({ clock, ...BACKOFF }),
-      isSlow: (key) => this.#wasUnreachable(key),
+      isSlow: (key) => this.#wasDown(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
     });
     this.#suspension = new Suspension(options.suspend);
@@ -164,8 +165,8 @@ export class RepoController implements AsyncDisposable {
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
     const collector = new Collector({ source, fleet, groups });
     const records = new Records({ repo, fleet, store });
-    const parts = { ...this.#options, fleet, records, suspension, timeout };
-    const reconciler = new HostReconciler({ ...parts, groups, collector });
+    const parts = { ...this.#options, fleet, records, collector, suspension, timeout };
+    const reconciler = new HostReconciler({ ...parts, groups });
     const verification = (this.#verification = new Verification({
       ...parts,
       drift: this.#options.drift,
@@ -177,7 +178,6 @@ export class RepoController implements AsyncDisposable {
       ...parts,
       reconciler,
       verification,
-      collector,
       queue: this.#queue,
       requests: this.#requests,
       report: this.#report,
@@ -281,7 +281,7 @@ export class RepoController implements AsyncDisposable {
   #enqueueForCommit(apps: ReadonlySet<AppKey>): void {
     // Each host once: one that is added again after a worker took it would be worked on twice.
     for (const key of new Set([...apps].flatMap((app) => [...this.#fleet.hostsOf(app)]))) {
-      if (!this.#queue.isWaiting(key) || !this.#wasUnreachable(key)) this.#enqueue(key);
+      if (!this.#queue.isWaiting(key) || !this.#wasDown(key)) this.#enqueue(key);
     }
   }
 
@@ -300,9 +300,9 @@ export class RepoController implements AsyncDisposable {
     return laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired);
   }
 
-  #wasUnreachable(key: HostKey): boolean {
+  #wasDown(key: HostKey): boolean {
     const records = this.#fleet.hosts.get(key)?.records.values() ?? [];
-    return [...records].some(({ failure }) => failure?.state === "Unreachable" || failure?.reason === "SyncTimeout");
+    return [...records].some(({ failure }) => failure !== null && isDown(failure.reason));
   }
 
   async #sweep(signal: AbortSignal): Promise<void> {

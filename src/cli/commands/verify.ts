@@ -21,7 +21,7 @@ export async function verifyCommand(context: Context, apps: string[], options: O
     using progress = showProgress(stderr, "verified");
     return await desk.verify(request, progress.on, signal);
   });
-  const report = withDiffs(result.report, options.diff);
+  const report = withDiffs(result.report, options.diff ? result.contents : null);
   print(stdout, output, report, (wide) => {
     const terminal = stdout.isTTY === true;
     return verifyText({ ...result, report }, { terminal, columns: stdout.columns, wide, diff: options.diff });

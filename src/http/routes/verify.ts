@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import type { Desk, SyncProgress, SyncResult, VerifyRequest } from "../../reconcile/controller.ts";
+import type { Desk, SyncProgress, VerifyRequest, VerifyResult } from "../../reconcile/controller.ts";
 import { answerInLines } from "../json-lines.ts";
 
 const names = { type: "array", items: { type: "string" } } as const;
@@ -13,6 +13,8 @@ const body = {
 
 export function verifyRoute(server: FastifyInstance, desk: Desk): void {
   server.post<{ Body: VerifyRequest }>("/verify", { schema: { body } }, (request, reply) =>
-    answerInLines<SyncProgress, SyncResult>(request, reply, (send, signal) => desk.verify(request.body, send, signal)),
+    answerInLines<SyncProgress, VerifyResult>(request, reply, (send, signal) =>
+      desk.verify(request.body, send, signal),
+    ),
   );
 }

@@ -1,15 +1,16 @@
 import type { AppKey } from "../../model/app.ts";
 import { Lru } from "../../model/lru.ts";
-import type { FileEntry, Manifest } from "../../model/manifest.ts";
+import type { Manifest } from "../../model/manifest.ts";
 import { revisionCommit } from "../../model/revision.ts";
 import type { Expectation } from "../../plan/drift.ts";
 import type { GitSource } from "../../ports/git-source.ts";
+import type { InspectedFile } from "../../ports/transport.ts";
 import type { FleetApp, FleetHost } from "../fleet.ts";
 
 /** What is looked for on a host; the same object for all hosts that shall have the same. */
 export interface Checklist {
   /** The files of all apps, one app after the other. */
-  readonly files: readonly FileEntry[];
+  readonly files: readonly InspectedFile[];
   readonly apps: readonly ListedApp[];
 }
 
@@ -50,18 +51,20 @@ export class Checklists {
   }
 
   async #make(host: FleetHost, apps: readonly FleetApp[]): Promise<Checklist> {
-    const all: FileEntry[] = [];
+    let start = 0;
     const parts = await Promise.all(apps.map(async (app) => ({ app, base: await this.#baseOf(host, app) })));
     const listed = parts.flatMap(({ app, base }) => {
       if (!base) return [];
       const files = base.filter(({ path }) => !this.#isIgnored(path));
-      const start = all.length;
-      all.push(...files);
-      return [{ app: app.key, start, files, ...(base === app.manifest ? {} : { desired: app.manifest }) }];
+      start += files.length;
+      const desired = base === app.manifest ? {} : { desired: app.manifest };
+      return [{ app: app.key, start: start - files.length, files, ...desired }];
     });
-    const blobs = listed.flatMap(({ files, desired = [] }) => [...files, ...desired].map(({ blob }) => blob));
-    const checksums = await this.#source.checksums(new Set(blobs));
-    return { files: all, apps: listed.map((app) => ({ ...app, checksums })) };
+    const blobs = new Set(listed.flatMap(({ files, desired = [] }) => [...files, ...desired].map(({ blob }) => blob)));
+    const checksums = await this.#source.checksums(blobs);
+    const sizes = await this.#source.sizes(blobs);
+    const files = listed.flatMap((app) => inspected(app, sizes));
+    return { files, apps: listed.map((app) => ({ ...app, checksums })) };
   }
 
   async #baseOf(host: FleetHost, app: FleetApp): Promise<Manifest | null> {
@@ -71,4 +74,13 @@ export class Checklists {
     // Other default owners since: what the host was given then cannot be told any more.
     return base?.digest === digest ? base.manifest : null;
   }
+}
+
+/** What is larger than the file may be, as it was sent or as Git has it, is another file. */
+function inspected(
+  { files, desired = [] }: Pick<Expectation, "files" | "desired">,
+  sizes: ReadonlyMap<string, number>,
+): InspectedFile[] {
+  const wanted = new Map(desired.map(({ path, blob }) => [path, sizes.get(blob)!]));
+  return files.map(({ path, blob }) => ({ path, maxSize: Math.max(sizes.get(blob)!, wanted.get(path) ?? 0) }));
 }

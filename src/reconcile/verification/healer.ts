@@ -63,14 +63,20 @@ export class Healer {
   }
 
   async #changes(drifted: ReadonlyMap<AppKey, readonly FoundDrift[]>): Promise<AppChange[]> {
-    const blobs = [...drifted.values()].flat().map(({ entry }) => entry.blob);
-    const checksums = await this.#options.source.checksums(new Set(blobs));
+    const { source } = this.#options;
+    const blobs = new Set([...drifted.values()].flat().map(({ entry }) => entry.blob));
+    const checksums = await source.checksums(blobs);
+    const sizes = await source.sizes(blobs);
     return [...drifted].map(([app, files]) => ({
       app,
       send: files.map(({ entry }) => entry),
       delete: [],
       // What was missing too: somebody may have put it there since.
-      replaces: files.map(({ entry: { path, blob } }) => ({ path, checksums: [checksums.get(blob)!] })),
+      replaces: files.map(({ entry: { path, blob } }) => ({
+        path,
+        checksums: [checksums.get(blob)!],
+        maxSize: sizes.get(blob)!,
+      })),
     }));
   }
 }

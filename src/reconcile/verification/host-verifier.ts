@@ -5,11 +5,12 @@ import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import { displayPath } from "../../model/path.ts";
 import type { AppRecord } from "../../model/record.ts";
-import { byChange, findDrift } from "../../plan/drift.ts";
+import { byChange, findDrift, isHidden } from "../../plan/drift.ts";
 import { lags, needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { FileFact, Transport } from "../../ports/transport.ts";
+import type { Collector } from "../collector.ts";
 import { logUnrecorded, withDrift, withReplaced } from "../drift-record.ts";
 import type { DriftOptions } from "../drift-options.ts";
 import { failureAfter } from "../failure.ts";
@@ -25,6 +26,7 @@ export interface HostVerifierOptions {
   readonly source: GitSource;
   readonly transport: Transport;
   readonly records: Records;
+  readonly collector: Collector;
   readonly suspension: Suspension;
   readonly drift: DriftOptions;
   /** Whether fssync works as root on hosts whatever the login is. */
@@ -71,10 +73,11 @@ export class HostVerifier {
     wanted: ReadonlySet<AppKey>,
     { signal, onlyLook }: { readonly signal: AbortSignal; readonly onlyLook: boolean },
   ): Promise<VerifyOutcome | null> {
-    const { fleet, drift } = this.#options;
+    const { fleet, drift, collector } = this.#options;
     const host = fleet.hosts.get(key);
     const apps = host ? desiredApps(fleet, host.apps).filter((app) => wanted.has(app.key)) : [];
     if (!host || apps.length === 0) return null;
+    using _ = collector.hold(apps);
     const found = await this.#look(host, apps, signal);
     if (found instanceof FssyncError && found.reason === "Interrupted") return null;
     const heals = drift.action === "heal" && !onlyLook;
@@ -84,6 +87,7 @@ export class HostVerifier {
         : heals
           ? await this.#heal(host, found, signal)
           : { apps: found, healed: new Map(), error: null };
+    if (outcome.healed.size > 0) collector.mark();
     try {
       await this.#record(host, apps, outcome);
     } catch (error) {
@@ -117,8 +121,8 @@ export class HostVerifier {
         const own = facts.slice(start, start + files.length);
         const found = findDrift({ ...expectation, files, givesAway }, own).toSorted(byChange);
         const told = new Set(found.map(({ entry }) => entry));
-        const hidden = files.find((entry, index) => isUnreadable(own[index]!) && !told.has(entry));
-        return [app, { files: found, error: hidden ? unreadable(hidden.path) : null }];
+        const hidden = files.find((entry, index) => isHidden(own[index]!) && !told.has(entry));
+        return [app, { files: found, error: hidden ? notSeen(hidden.path) : null }];
       }),
     );
   }
@@ -145,32 +149,49 @@ export class HostVerifier {
   }
 
   async #record(host: FleetHost, apps: readonly FleetApp[], { apps: found, healed }: VerifyOutcome): Promise<void> {
-    const { fleet, records } = this.#options;
+    const { fleet, records, suspension, clock } = this.#options;
+    const now = clock.now();
     // The inventory has given the host another root meanwhile: what was seen counts for nothing.
     if (fleet.hosts.get(host.key)?.host.root !== host.host.root) return;
     await records.put(host.key, apps, (record, { key }) => {
       const finding = found.get(key);
       // What was seen is of another version by now, or was never ours.
       const same = isSettled(record) && record.digest === host.records.get(key)?.digest;
-      return finding && same ? this.#after(record, finding, healed.get(key) ?? []) : record;
+      if (!finding || !same) return record;
+      const seen = afterLook(record, finding, healed.get(key) ?? [], now);
+      const held = suspension.holds(key, host.key);
+      return finding.error && !held ? this.#withFailure(seen, finding.error, now) : seen;
     });
   }
 
-  #after(record: AppRecord, { files, error }: AppFinding, healed: readonly ReplacedFile[]): AppRecord {
-    const now = this.#options.clock.now();
-    if (error && healed.length === 0 && files.length === 0) return withFailure(record, error, now);
-    // Where something failed nobody can tell yet which files are right.
-    const right = new Set(error ? [] : healed.map(({ path }) => path));
-    const drifted = files.filter(({ entry }) => !right.has(entry.path));
-    const next = drifted.map(({ entry, change }): DriftedFile => {
-      const known = record.drift?.files.find(({ path }) => path === entry.path);
-      return { path: entry.path, change, since: known?.since ?? now };
-    });
-    const drift = rememberedDrift(next, withReplaced(record, healed, now), now);
-    const seen = sameDrift(record.drift, drift) ? record : withDrift(record, drift);
-    if (error) return withFailure(seen, error, now);
-    return needsLook(seen) ? { ...seen, failure: null } : seen;
+  /**
+   * A sync's own failure says more than that of a look. Where nothing is looked at of its own accord nothing could
+   * tell that it is over: then it is told to whoever asked, and to nobody else. So it is with what is suspended.
+   */
+  #withFailure(record: AppRecord, error: FssyncError, at: number): AppRecord {
+    if (record.failure && !needsLook(record)) return record;
+    if (this.#options.drift.interval === 0) return record.failure ? { ...record, failure: null } : record;
+    return { ...record, failure: failureAfter(record.failure, error, { at, verifying: true }) };
   }
+}
+
+function afterLook(
+  record: AppRecord,
+  { files, error }: AppFinding,
+  healed: readonly ReplacedFile[],
+  now: number,
+): AppRecord {
+  if (error && healed.length === 0 && files.length === 0) return record;
+  // Where something failed nobody can tell yet which files are right.
+  const right = new Set(error ? [] : healed.map(({ path }) => path));
+  const drifted = files.filter(({ entry }) => !right.has(entry.path));
+  const next = drifted.map(({ entry, change }): DriftedFile => {
+    const known = record.drift?.files.find(({ path }) => path === entry.path);
+    return { path: entry.path, change, since: known?.since ?? now };
+  });
+  const drift = rememberedDrift(next, withReplaced(record, healed, now), now);
+  const seen = sameDrift(record.drift, drift) ? record : withDrift(record, drift);
+  return !error && needsLook(seen) ? { ...seen, failure: null } : seen;
 }
 
 function desiredApps({ desired }: Fleet, keys: readonly AppKey[]): FleetApp[] {
@@ -184,21 +205,11 @@ function isSettled(record: AppRecord | undefined): record is AppRecord {
   );
 }
 
-/** A sync's own failure says more than that of a look. */
-function withFailure(record: AppRecord, error: FssyncError, at: number): AppRecord {
-  if (record.failure && !needsLook(record)) return record;
-  return { ...record, failure: failureAfter(record.failure, error, { at, verifying: true }) };
-}
-
 function failed(apps: readonly FleetApp[], error: FssyncError): VerifyOutcome {
   return { apps: new Map(apps.map(({ key }) => [key, { files: [], error }])), healed: new Map(), error };
 }
 
-function isUnreadable(fact: FileFact): boolean {
-  return fact.kind === "file" && fact.checksum === null;
-}
-
-function unreadable(path: string): FssyncError {
+function notSeen(path: string): FssyncError {
   return new FssyncError("PermissionDenied", `cannot read /${displayPath(path)} to compare it with Git`);
 }
 

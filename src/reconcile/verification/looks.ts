@@ -2,13 +2,14 @@ import type { AppKey } from "../../model/app.ts";
 import type { FssyncError } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { FoundDrift } from "../../plan/drift.ts";
+import type { Contents } from "./contents.ts";
 
 /** A look at a host that somebody waits for. */
 export interface Look {
   /** Of these apps; absent: of those that are synced and not suspended. */
   readonly apps?: ReadonlySet<AppKey>;
-  /** Whether the contents of changed text files are wanted too. */
-  readonly contents?: boolean;
+  /** Where the contents of changed text files are wanted; absent where they are not. */
+  readonly contents?: Contents | undefined;
   /** Called once: with what was found, or with null when there was nothing to look at. */
   readonly done: (finding: HostFinding | null) => void;
 }
@@ -25,8 +26,8 @@ export interface AppFinding {
 }
 
 export interface FoundFile extends FoundDrift {
-  /** What Git and the host have, where that may be shown. */
-  readonly contents?: { readonly git: Buffer; readonly host: Buffer };
+  /** Where that may be shown, under which key of `Contents.pairs` is what Git and the host have. */
+  readonly contents?: string;
 }
 
 /** Open looks by host. One that comes while the host is worked on waits for the next turn. */

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { HostKey } from "../../model/host.ts";
 import { sleep, type Clock } from "../../ports/clock.ts";
+import { Places } from "./places.ts";
 import { Slots } from "./slots.ts";
 
 export interface PatrolOptions {
@@ -20,14 +21,14 @@ export interface PatrolOptions {
 export class Patrol {
   readonly #options: PatrolOptions;
   readonly #slots: Slots<HostKey>;
-  /** Hosts whose turn has come. */
-  readonly #due = new Set<HostKey>();
-  readonly #looking = new Set<HostKey>();
+  /** Those that wait are hosts whose turn has come. */
+  readonly #places: Places<HostKey>;
   #late = false;
 
   constructor(options: PatrolOptions) {
     this.#options = options;
     this.#slots = new Slots(options.interval);
+    this.#places = new Places({ count: options.concurrency, work: options.look });
   }
 
   /** Hosts that came; those that went are found out by themselves. */
@@ -37,32 +38,15 @@ export class Patrol {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, has } = this.#options;
+    signal.addEventListener("abort", () => this.#places.close(), { once: true });
     while (!signal.aborted) {
       for (const key of this.#slots.due(clock.now(), has)) {
-        if (this.#due.has(key)) this.#tellLate();
-        this.#due.add(key);
+        if (this.#places.has(key)) this.#tellLate();
+        this.#places.add(key);
       }
-      if (this.#due.size === 0) this.#late = false;
-      this.#fill(signal);
+      if (this.#places.waiting === 0) this.#late = false;
       await sleep(clock, this.#slots.width, signal);
     }
-  }
-
-  #fill(signal: AbortSignal): void {
-    for (const key of this.#due) {
-      if (signal.aborted || this.#looking.size >= this.#options.concurrency) return;
-      // A host that hangs takes one place, however often its turn comes.
-      if (this.#looking.has(key)) continue;
-      this.#due.delete(key);
-      this.#looking.add(key);
-      void this.#look(key, signal);
-    }
-  }
-
-  async #look(key: HostKey, signal: AbortSignal): Promise<void> {
-    await this.#options.look(key);
-    this.#looking.delete(key);
-    this.#fill(signal);
   }
 
   #tellLate(): void {
@@ -70,6 +54,6 @@ export class Patrol {
     this.#late = true;
     const { interval, concurrency, log } = this.#options;
     const next = "raise drift.interval or drift.concurrency";
-    log.warn({ interval, concurrency, waiting: this.#due.size, next }, "verification does not keep up");
+    log.warn({ interval, concurrency, waiting: this.#places.waiting, next }, "verification does not keep up");
   }
 }

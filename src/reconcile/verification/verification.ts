@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../../model/app.ts";
+import type { Reason } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
-import type { AppRecord } from "../../model/record.ts";
-import { needsLook } from "../../plan/state.ts";
+import type { Failure } from "../../model/record.ts";
+import { isDown, needsLook } from "../../plan/state.ts";
+import type { ContentPair } from "../../plan/verify-report.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { Transport } from "../../ports/transport.ts";
@@ -10,10 +12,11 @@ import type { DriftOptions } from "../drift-options.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Report } from "../report.ts";
 import type { Operation, Selection } from "../requests.ts";
-import { withContents } from "./contents.ts";
+import { Contents } from "./contents.ts";
 import { HostVerifier, type HostVerifierOptions, type VerifyOutcome } from "./host-verifier.ts";
 import { Looks, type HostFinding, type Look } from "./looks.ts";
 import { Patrol } from "./patrol.ts";
+import { Places } from "./places.ts";
 
 export interface VerificationOptions extends HostVerifierOptions {
   readonly fleet: Fleet;
@@ -21,6 +24,8 @@ export interface VerificationOptions extends HostVerifierOptions {
   readonly transport: Transport;
   readonly drift: DriftOptions;
   readonly report: Report;
+  /** Hosts worked on at a time, whatever for. */
+  readonly concurrency: number;
   /** Puts the host into the queue; its worker calls `serve`. */
   readonly enqueue: (key: HostKey) => void;
   /** Whether nothing is looked at of its own accord now. */
@@ -30,17 +35,26 @@ export interface VerificationOptions extends HostVerifierOptions {
 }
 
 export interface Turn {
+  /** What somebody waits for. */
+  readonly looks: readonly Look[];
   /** Whether the sync of this turn, if there was one, reached the host. */
   readonly reached: boolean;
-  /** Absent: after a look that failed any app is looked at again; else only these, and what somebody waits for. */
-  readonly only?: ReadonlySet<AppKey> | undefined;
+  /** Apps whose sync somebody asked for: after a look that failed they are looked at again. */
+  readonly asked: ReadonlySet<AppKey>;
+  /** Whether the others are not. */
+  readonly onlyAsked: boolean;
   readonly signal: AbortSignal;
 }
 
 /** Hosts that are looked at, and what was found on each once all were. */
 export interface VerifyOperation extends Operation {
   readonly findings: ReadonlyMap<HostKey, HostFinding>;
+  /** What Git and the hosts have of files that findings name, by their keys; what is missing was too much. */
+  readonly contents: ReadonlyMap<string, ContentPair>;
 }
+
+/** Share of the workers that people who ask for looks may take: commits go on meanwhile. */
+const ASKED_SHARE = 0.5;
 
 /** Whether hosts have what was synced to them: asked at intervals, after a look that failed, and by people. */
 export class Verification {
@@ -48,6 +62,8 @@ export class Verification {
   readonly #verifier: HostVerifier;
   readonly #looks = new Looks();
   readonly #patrol: Patrol | undefined;
+  /** Looks that people wait for. */
+  readonly #asked: Places<Asked>;
 
   constructor(options: VerificationOptions) {
     this.#options = options;
@@ -58,6 +74,8 @@ export class Verification {
     const look = (key: HostKey) => this.#lookAt(key);
     this.#patrol = interval > 0 ? new Patrol({ interval, concurrency, has, look, clock, log }) : undefined;
     this.#patrol?.add(fleet.hosts.keys());
+    const count = Math.max(1, Math.floor(options.concurrency * ASKED_SHARE));
+    this.#asked = new Places({ count, work: (asked) => this.#ask(asked) });
   }
 
   /** Looks at each host once in an interval, until the signal aborts. */
@@ -72,7 +90,8 @@ export class Verification {
 
   /** Asks for a look at every selected host, out of turn: also at what is suspended or was never synced. */
   request({ apps, hosts }: Selection, { contents }: { readonly contents: boolean }): VerifyOperation {
-    const { fleet, enqueue } = this.#options;
+    const { fleet } = this.#options;
+    const shown = contents ? new Contents(this.#options) : undefined;
     const named = hosts ?? (apps && new Set([...apps].flatMap((app) => [...fleet.hostsOf(app)])));
     const keys = [...(named ?? fleet.hosts.keys())].filter((key) => fleet.hosts.has(key));
     const findings = new Map<HostKey, HostFinding>();
@@ -87,35 +106,34 @@ export class Verification {
         for (const listener of listeners) listener(key, left);
         if (left === 0) resolve();
       };
-      this.#looks.add(key, { apps: apps ?? new Set(fleet.hosts.get(key)!.apps), contents, done });
-      enqueue(key);
+      this.#asked.add({ key, look: { apps: apps ?? new Set(fleet.hosts.get(key)!.apps), contents: shown, done } });
     }
-    return { hosts: new Set(keys), finished, findings, onAttempted: (listener) => void listeners.push(listener) };
+    const onAttempted = (listener: (key: HostKey, left: number) => void) => void listeners.push(listener);
+    return { hosts: new Set(keys), finished, findings, contents: shown?.pairs ?? new Map(), onAttempted };
+  }
+
+  /** The looks that the turn which begins now is for. */
+  take(key: HostKey): readonly Look[] {
+    return this.#looks.take(key);
   }
 
   /**
    * What is to be seen on a host whose turn it is, after the sync of the same turn. Returns whether another
    * look must follow. Rejects when the store did not take what was found.
    */
-  async serve(key: HostKey, { reached, only, signal }: Turn): Promise<boolean> {
-    const looks = this.#looks.take(key);
-    const failing = only ? this.#failing(key).intersection(only) : this.#failing(key);
+  async serve(key: HostKey, { looks, reached, asked, onlyAsked, signal }: Turn): Promise<boolean> {
+    const failing = this.#failing(key, (app, { reason }) => asked.has(app) || (!onlyAsked && this.#looksAgain(reason)));
     if (looks.length + failing.size === 0) return false;
     let outcome: VerifyOutcome | null = null;
-    let finding: HostFinding | null = null;
-    try {
-      // Whoever was not reached a moment ago is not asked again at once, unless somebody waits for what comes of it.
-      if (reached || looks.some(({ apps }) => apps)) outcome = await this.#look(key, looks, failing, signal);
-      finding = outcome && (await this.#shown(key, outcome, looks, signal));
-    } finally {
-      for (const look of looks) look.done(finding);
-    }
-    return this.#failing(key).size > 0;
+    // Whoever was not reached a moment ago is not asked again at once, unless somebody waits for what comes of it.
+    if (reached || looks.some(({ apps }) => apps)) outcome = await this.#look(key, looks, failing, signal);
+    for (const look of looks) look.done(outcome && (await this.#shown(key, outcome, look, signal)));
+    return this.#failing(key, (_, { reason }) => this.#looksAgain(reason)).size > 0;
   }
 
   /** The host's turn came to nothing: nobody shall wait for it. */
-  giveUp(key: HostKey): void {
-    for (const look of this.#looks.take(key)) look.done(null);
+  giveUp(looks: readonly Look[]): void {
+    for (const look of looks) look.done(null);
   }
 
   async #look(
@@ -142,41 +160,63 @@ export class Verification {
     return looks.map(({ apps }) => apps ?? own()).reduce((all, apps) => all.union(apps), new Set(failing));
   }
 
-  async #shown(
-    key: HostKey,
-    outcome: VerifyOutcome,
-    looks: readonly Look[],
-    signal: AbortSignal,
-  ): Promise<HostFinding> {
+  async #shown(key: HostKey, outcome: VerifyOutcome, { contents }: Look, signal: AbortSignal): Promise<HostFinding> {
     const { fleet, timeout, log } = this.#options;
     const host = fleet.hosts.get(key)?.host;
-    if (!host || !looks.some(({ contents }) => contents)) return outcome;
+    if (!host || !contents) return outcome;
     try {
-      return { apps: await withContents(this.#options, host, outcome.apps, { timeout, signal }) };
+      return { apps: await contents.addTo(outcome.apps, host, { timeout, signal }) };
     } catch (err) {
       log.debug({ err, host: key }, "contents not read");
       return outcome;
     }
   }
 
-  #failing(key: HostKey): ReadonlySet<AppKey> {
+  /**
+   * A host that is down comes back at any time; one that refused will refuse again, and waits for its turn.
+   * Without turns a failure is of an earlier configuration: one more look ends it.
+   */
+  #looksAgain(reason: Reason): boolean {
+    return isDown(reason) || this.#options.drift.interval === 0;
+  }
+
+  /** Apps of which a look failed, in these ways. */
+  #failing(key: HostKey, matches: (app: AppKey, failure: Failure) => boolean): ReadonlySet<AppKey> {
     const { fleet, suspension } = this.#options;
     const records = [...(fleet.hosts.get(key)?.records ?? [])];
-    const failing = records.filter(([app, record]) => needsLook(record) && !suspension.holds(app, key));
+    const failing = records.filter(
+      ([app, record]) => needsLook(record) && !suspension.holds(app, key) && matches(app, record.failure!),
+    );
     return new Set(failing.map(([app]) => app));
+  }
+
+  async #ask({ key, look }: Asked): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const done: Look["done"] = (finding) => {
+      look.done(finding);
+      resolve();
+    };
+    this.#looks.add(key, { ...look, done });
+    this.#options.enqueue(key);
+    await promise;
   }
 
   /** A host that is down is asked again by its backoff, not by its turn. */
   async #lookAt(key: HostKey): Promise<void> {
     const { fleet, enqueue, paused, suspension } = this.#options;
     const host = fleet.hosts.get(key);
-    const isDown = ([app, { failure }]: [AppKey, AppRecord]) =>
-      failure?.state === "Unreachable" && !suspension.holds(app, key);
-    const down = [...(host?.records ?? [])].some(isDown);
+    const down = [...(host?.records ?? [])].some(
+      ([app, { failure }]) => failure !== null && isDown(failure.reason) && !suspension.holds(app, key),
+    );
     if (!host || paused() || down || this.#verifier.settled(host).length === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#looks.add(key, { done: () => resolve() });
     enqueue(key);
     await promise;
   }
+}
+
+interface Asked {
+  readonly key: HostKey;
+  readonly look: Look;
 }

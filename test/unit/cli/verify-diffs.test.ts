@@ -2,19 +2,25 @@ import { describe, expect, test } from "vitest";
 import { painter } from "../../../src/cli/style.ts";
 import { diffsText, withDiffs } from "../../../src/cli/verify-diffs.ts";
 import type { FileReport, HostReport } from "../../../src/plan/status-report.ts";
+import type { ContentReport } from "../../../src/plan/verify-report.ts";
 import { appReport, hostReport, resultOf } from "./reports.ts";
 
 const path = "/etc/a.conf";
 
+/** What files of this suite name. */
+const kept: Record<string, ContentReport> = {};
+
 function changed(git: string | Buffer, host: string | Buffer): FileReport {
-  const contents = { git: Buffer.from(git).toString("base64"), host: Buffer.from(host).toString("base64") };
+  const pair = { git: Buffer.from(git).toString("base64"), host: Buffer.from(host).toString("base64") };
+  const contents = `${pair.git} ${pair.host}`;
+  kept[contents] = pair;
   return { path, change: "content", contents };
 }
 
 function hosts(files: readonly FileReport[], addresses = ["10.0.0.1"]): HostReport[] {
   const app = appReport({ state: "Drifted", files });
   const { report } = resultOf(addresses.map((address) => hostReport(address, app)));
-  return [...withDiffs(report, true).repos[0]!.hosts];
+  return [...withDiffs(report, kept).repos[0]!.hosts];
 }
 
 function text(files: readonly FileReport[], addresses?: string[], options = { wide: false, terminal: false }): string {
@@ -24,7 +30,7 @@ function text(files: readonly FileReport[], addresses?: string[], options = { wi
 describe("diffs of verify", () => {
   test("contents are never printed: without --diff nothing is left of them, with it the diff", () => {
     const { report } = resultOf([hostReport("10.0.0.1", appReport({ files: [changed("a\n", "b\n")] }))]);
-    const without = withDiffs(report, false).repos[0]!.hosts[0]!.apps[0]!.files;
+    const without = withDiffs(report, null).repos[0]!.hosts[0]!.apps[0]!.files;
     expect(without).toEqual([{ path, change: "content" }]);
     const [file] = hosts([changed("a\n", "b\n")])[0]!.apps[0]!.files!;
     expect(file).toEqual({ path, change: "content", diff: expect.stringContaining("-a\n+b") });
@@ -47,7 +53,7 @@ describe("diffs of verify", () => {
   test("what differs between hosts is told for each", () => {
     const apps = [changed("a\n", "b\n"), changed("a\n", "c\n")].map((file) => appReport({ files: [file] }));
     const { report } = resultOf(apps.map((app, at) => hostReport(`10.0.0.${at + 1}`, app)));
-    const told = diffsText(withDiffs(report, true).repos[0]!.hosts, { wide: false, paint: painter(false) });
+    const told = diffsText(withDiffs(report, kept).repos[0]!.hosts, { wide: false, paint: painter(false) });
     expect(told).toMatch(/on 10\.0\.0\.1\n[^]*\+b\n[^]*on 10\.0\.0\.2\n[^]*\+c\n/);
   });
 
@@ -60,6 +66,7 @@ describe("diffs of verify", () => {
     [{ path, change: "content" }, "no plain file, too large, or one of too many on its host"],
     [{ path, change: "conflict" }, "missing, no plain file, too large, or one of too many on its host"],
     [changed("a\n", Buffer.from([0xff, 0])), "not text"],
+    [{ path, change: "content", contents: "what was beyond the budget" }, "too many"],
   ])("a file without a diff says why in one line: %o", (file, why) => {
     expect(text([file])).toBe(`/etc/a.conf  nginx/prod/web  on 10.0.0.1: ${why}\n`);
     expect(hosts([file])[0]!.apps[0]!.files).toEqual([expect.objectContaining({ diff: null, notShown: why })]);

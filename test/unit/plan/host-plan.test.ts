@@ -58,6 +58,26 @@ describe("what other apps claim", () => {
     expect(of(moved, API).send.map(({ path }) => path)).toEqual(["etc/a"]);
   });
 
+  test("what the app that gives a path up put there is what the other one replaces", () => {
+    const begun = web({ "etc/a": "begun", "etc/b": "1" });
+    const moved = plan([
+      lag(web({ "etc/a": "1", "etc/b": "1" }), web({ "etc/b": "1" }), { unfinished: [begun] }),
+      lag(api({ "etc/c": "1" }), api({ "etc/a": "2", "etc/c": "2" })),
+    ]);
+    expect(of(moved, API).replaces).toEqual([
+      { path: "etc/c", blobs: [objectId("1"), objectId("2")], changed: true },
+      { path: "etc/a", blobs: [objectId("1"), objectId("begun"), objectId("2")], changed: true },
+    ]);
+    expect(of(moved, WEB).replaces.map(({ path }) => path)).not.toContain("etc/a");
+  });
+
+  test("so it is for an app that is new on the host; of a base that is lost nothing is known", () => {
+    const to = (giver: Lagging) => of(plan([giver, lag(null, api({ "etc/a": "2", "etc/d": "2" }))]), API).replaces;
+    const giver = lag(web({ "etc/a": "1", "etc/b": "1" }), web({ "etc/b": "1" }));
+    expect(to(giver)).toEqual([{ path: "etc/a", blobs: [objectId("1"), objectId("2")], changed: true }]);
+    expect(to({ ...giver, base: null })).toEqual([]);
+  });
+
   test("a path that an app which is refused claims is not deleted under it", () => {
     const refused = api({ "etc/a": "1" }, { refused: { reason: "UnsupportedFile", message: "submodule" } });
     const held = plan([lag(web({ "etc/a": "1" }), web({})), lag(null, refused)]);

@@ -4,7 +4,7 @@ import { FssyncError } from "../../../src/model/errors.ts";
 import type { FileEntry } from "../../../src/model/manifest.ts";
 import type { AppRecord } from "../../../src/model/record.ts";
 import { reportRepo, type RepoReport } from "../../../src/plan/status-report.ts";
-import { reportVerified, type Seen, type SeenFile } from "../../../src/plan/verify-report.ts";
+import { reportContents, reportVerified, type Seen, type SeenFile } from "../../../src/plan/verify-report.ts";
 import type { FileFact } from "../../../src/ports/transport.ts";
 import { makeApp, makeFailure, makeHost, makeRecord } from "../../support/factories.ts";
 
@@ -116,9 +116,10 @@ describe("what was seen on hosts", () => {
     expect(told.map(({ secret }) => secret)).toEqual([true, true, true, undefined]);
   });
 
-  test("contents are handed on in base64", () => {
-    const contents = { git: Buffer.from("a\n"), host: Buffer.from("b\n") };
-    const told = onHost(makeRecord(app), { files: [{ ...file("etc/a", "content"), contents }], error: null });
-    expect(told.files![0]!.contents).toEqual({ git: "YQo=", host: "Ygo=" });
+  test("files name the key of their contents, which are handed on once, in base64", () => {
+    const files = [{ ...file("etc/a", "content"), contents: "key" }];
+    expect(onHost(makeRecord(app), { files, error: null }).files![0]!.contents).toBe("key");
+    const pair = { git: Buffer.from("a\n"), host: Buffer.from("b\n") };
+    expect(reportContents([["key", pair]])).toEqual({ key: { git: "YQo=", host: "Ygo=" } });
   });
 });

@@ -4,8 +4,8 @@ import { FssyncError } from "../../../src/model/errors.ts";
 import type { DesiredApp } from "../../../src/model/manifest.ts";
 import type { Lagging } from "../../../src/plan/host-plan.ts";
 import { groupKey, Groups } from "../../../src/reconcile/groups.ts";
-import { FakeGitSource, FakeTransport } from "../../support/fakes.ts";
-import { makeApp, revisionOf } from "../../support/factories.ts";
+import { FakeGitSource, FakeTransport, recordedLog } from "../../support/fakes.ts";
+import { checksumOf, makeApp, objectId, revisionOf } from "../../support/factories.ts";
 
 const WEB: AppKey = "nginx/prod/web";
 const API: AppKey = "nginx/prod/api";
@@ -16,11 +16,18 @@ function setUp(idleLimit?: number) {
   const source = new FakeGitSource();
   const transport = new FakeTransport();
   const prune = { prune: true, maxDeletePercent: 20 };
+  const { log, lines } = recordedLog();
   return {
     source,
     transport,
-    groups: new Groups({ source, transport, prune, ...(idleLimit !== undefined && { idleLimit }) }),
+    lines,
+    groups: new Groups({ source, transport, prune, log, ...(idleLimit !== undefined && { idleLimit }) }),
   };
+}
+
+/** A host that has `base` of an app. */
+function behind(base: DesiredApp, desired: DesiredApp): Lagging {
+  return { ...fresh(desired), recorded: { digest: base.digest, revision: revisionOf("1") }, base };
 }
 
 function fresh(desired: DesiredApp): Lagging {
@@ -86,6 +93,48 @@ describe("groups of hosts that need the same", () => {
     const both = await Promise.allSettled([1, 2].map(() => groups.enter([web], [fresh(web)])));
     expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     expect((await groups.enter([web], [fresh(web)])).prepared).not.toBeNull();
+  });
+
+  test("say of what may lie where something is laid how it is known: by checksum and by size", async () => {
+    const { source, transport, groups } = setUp();
+    const next = makeApp(WEB, { a: "2" });
+    source.bytes.set(objectId("1"), 10).set(objectId("2"), 7);
+    await groups.enter([next], [behind(web, next)]);
+    const checksums = ["1", "2"].map((text) => checksumOf(objectId(text)));
+    expect(transport.prepared[0]!.apps[0]!.replaces).toEqual([{ path: "a", checksums, maxSize: 10 }]);
+  });
+
+  test("when earlier versions cannot be read now, nothing is sent unguarded: the next one tries anew", async () => {
+    const { source, transport, groups } = setUp();
+    const next = makeApp(WEB, { a: "2" });
+    const checksums = source.checksums.bind(source);
+    source.checksums = () => Promise.reject(Object.assign(new Error("no file handles left"), { code: "EMFILE" }));
+    await expect(groups.enter([next], [behind(web, next)])).rejects.toMatchObject({ code: "EMFILE" });
+    expect(transport.prepared).toEqual([]);
+    source.checksums = checksums;
+    await groups.enter([next], [behind(web, next)]);
+    expect(transport.prepared[0]!.apps[0]!.replaces).toHaveLength(1);
+  });
+
+  test("an app whose earlier versions are lost goes without a guard, the others do not, and it is tried anew", async () => {
+    const { source, transport, lines, groups } = setUp();
+    const next = [makeApp(WEB, { a: "2" }), makeApp(API, { b: "other" })];
+    const checksums = source.checksums.bind(source);
+    source.checksums = async (blobs) => {
+      const wanted = [...blobs];
+      if (wanted.includes(objectId("2"))) throw new FssyncError("SourceUnavailable", "no such blob");
+      return await checksums(wanted);
+    };
+    const enter = () => groups.enter(next, [behind(web, next[0]!), behind(api, next[1]!)]);
+    const guarded = () => transport.prepared.at(-1)!.apps.map(({ app, replaces = [] }) => [app, replaces.length]);
+    const first = await enter();
+    expect([[...first.unguarded], Object.fromEntries(guarded())]).toEqual([[WEB], { [WEB]: 0, [API]: 1 }]);
+    expect(lines).toMatchObject([{ level: 40, app: WEB, msg: expect.stringContaining("laid over unseen") }]);
+    source.checksums = checksums;
+    const second = await enter();
+    expect([second.unguarded.size, Object.fromEntries(guarded())]).toEqual([0, { [WEB]: 1, [API]: 1 }]);
+    await first[Symbol.asyncDispose]();
+    expect(transport.disposed).toBe(1);
   });
 
   test("with nothing to send, nothing is prepared", async () => {

@@ -90,3 +90,17 @@ test("what could not be made is made anew for the next host", async () => {
   source.checksums = checksums;
   expect(paths(await checklists.of(host("h0:22"), apps()))).toEqual(["a", "b", "c"]);
 });
+
+test("a file may be as large as it was sent, or as Git has it by now", async () => {
+  const { checklists, source, host, apps, push, synced } = await setUp();
+  await push({ [WEB]: { a: "2", b: "3", d: "4" }, [API]: { c: "1" } });
+  synced("h0:22", { a: "1", b: "1" }, 0);
+  const sizes = { "1": 10, "2": 20, "3": 5, "4": 50 };
+  for (const [text, size] of Object.entries(sizes)) source.bytes.set(objectId(text), size);
+  const { files } = await checklists.of(host("h0:22"), apps());
+  expect(files.map(({ path, maxSize }) => [path, maxSize])).toEqual([
+    ["a", 20],
+    ["b", 10],
+    ["c", 10],
+  ]);
+});

@@ -99,7 +99,7 @@ describe("healing", () => {
     hosts.edit("a");
     hosts.put(h0.key, "b", { kind: "missing" });
     hosts.rig.transport.refuses = () => new FssyncError("NoSpace", "the disk is full");
-    await hosts.turn();
+    await hosts.rig.pass(5 * INTERVAL, 2500);
     expect(hosts.sent().length).toBeGreaterThan(3);
     // However often it is tried, it is one edit.
     expect(hosts.drift()).toMatchObject({ count: 2, replaced: [{ path: "a", kept: "/kept/a" }] });
@@ -248,7 +248,9 @@ describe("somebody who asks", () => {
     const asked = hosts.rig.controller.verify({}, { contents: true });
     await asked.finished;
     const shown = asked.findings.get(h0.key)!.apps.get(WEB)!.files;
-    expect(shown.map(({ entry, contents }) => [entry.path, contents?.host.toString()])).toEqual([
+    expect(
+      shown.map(({ entry, contents }) => [entry.path, contents && asked.contents.get(contents)!.host.toString()]),
+    ).toEqual([
       ["a", "by hand"],
       ["closed", undefined],
       ["secret", undefined],

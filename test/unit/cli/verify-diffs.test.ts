@@ -1,9 +1,15 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { painter } from "../../../src/cli/style.ts";
 import { diffsText, withDiffs } from "../../../src/cli/verify-diffs.ts";
 import type { FileReport, HostReport } from "../../../src/plan/status-report.ts";
 import type { ContentReport } from "../../../src/plan/verify-report.ts";
 import { appReport, hostReport, resultOf } from "./reports.ts";
+
+// What the environment says of colours is not what is tested here.
+beforeEach(() => {
+  vi.stubEnv("NO_COLOR", "");
+  return () => vi.unstubAllEnvs();
+});
 
 const path = "/etc/a.conf";
 

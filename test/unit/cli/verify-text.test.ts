@@ -1,8 +1,14 @@
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { verifyText, type VerifyTextOptions } from "../../../src/cli/verify-text.ts";
 import type { FileReport, HostReport } from "../../../src/plan/status-report.ts";
 import type { SyncResult } from "../../../src/reconcile/controller.ts";
 import { appReport, hostReport, iso, resultOf } from "./reports.ts";
+
+// What the environment says of colours is not what is tested here.
+beforeEach(() => {
+  vi.stubEnv("NO_COLOR", "");
+  return () => vi.unstubAllEnvs();
+});
 
 const content: FileReport = { path: "/etc/a.conf", change: "content" };
 

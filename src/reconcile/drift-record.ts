@@ -38,30 +38,40 @@ export function driftAfter(record: AppRecord, outcome: AppOutcome, now: number):
   return withDrift(record, rememberedDrift(files, withReplaced(record, replaced, now), now, unseen));
 }
 
-/** Everything that was laid over, this included. What the failed attempt before had found is the same edit, and counts once. */
+/** Everything that was laid over, this included. One edit that attempts meet again and again until one works counts once. */
 export function withReplaced(
   record: AppRecord,
   replaced: readonly ReplacedFile[],
   at: number,
 ): readonly ReplacedFile[] {
-  const known = foundBefore(record);
-  const again = new Set(replaced.map(({ path }) => path));
-  const earlier = record.drift?.replaced.filter((file) => !(known.has(file) && again.has(file.path))) ?? [];
+  const again = new Set(replaced.map(versionOf));
+  const met = metBefore(record);
+  const earlier =
+    record.drift?.replaced.filter((file) => !(met.has(versionOf(file)) && again.has(versionOf(file)))) ?? [];
   return [...earlier, ...replaced.map((file) => ({ ...file, at }))];
 }
 
-/** Of what an attempt laid over, what the failed attempt before had not found already. */
+/** Of what an attempt found changed, what the failed attempts before had not found already. */
 export function firstReplaced(
   before: AppRecord | undefined,
   replaced: readonly ReplacedFile[],
 ): readonly ReplacedFile[] {
-  const known = new Set([...foundBefore(before)].map(({ path }) => path));
-  return replaced.filter(({ path }) => !known.has(path));
+  const met = metBefore(before);
+  return replaced.filter((file) => !met.has(versionOf(file)));
 }
 
-/** What was found in the attempt that failed last: one moment is noted for both. */
-function foundBefore(record: AppRecord | undefined): ReadonlySet<ReplacedFile> {
-  return new Set(record?.drift?.replaced.filter(({ at }) => at === record.failure?.at));
+/** After a failure the host has the same edit still, and keeps it under the same name. After a success it is a new one. */
+function metBefore(record: AppRecord | undefined): ReadonlySet<string> {
+  return new Set(record?.failure ? record.drift?.replaced.filter(({ kept }) => kept !== undefined).map(versionOf) : []);
+}
+
+/** What an attempt that failed can say: where versions are kept. Whether anything was laid over the files nobody knows. */
+export function keptOnly(replaced: readonly ReplacedFile[]): ReplacedFile[] {
+  return replaced.filter(({ kept }) => kept !== undefined);
+}
+
+function versionOf({ path, kept }: ReplacedFile): string {
+  return `${path}\0${kept ?? ""}`;
 }
 
 export function withDrift(record: AppRecord, drift: Drift | undefined): AppRecord {

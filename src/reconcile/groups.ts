@@ -28,7 +28,7 @@ export interface GroupsOptions {
   readonly source: GitSource;
   readonly transport: Transport;
   readonly prune: PruneOptions;
-  readonly drift?: Pick<DriftOptions, "isIgnored" | "keepVersions">;
+  readonly drift?: Pick<DriftOptions, "keepVersions">;
   readonly log?: Logger;
   /** How many groups that nobody uses now are kept ready. */
   readonly idleLimit?: number;
@@ -117,14 +117,13 @@ export class Groups implements AsyncDisposable {
    * may be over by the next attempt: nothing is laid over hand-made changes unseen for that.
    */
   async #known({ app, replaces }: AppPlan): Promise<KnownFile[] | null> {
-    const { source, drift, log } = this.#options;
-    const guarded = replaces.filter(({ path }) => !drift?.isIgnored(path));
-    if (guarded.length === 0) return [];
-    const wanted = new Set(guarded.flatMap(({ blobs }) => blobs));
+    const { source, log } = this.#options;
+    if (replaces.length === 0) return [];
+    const wanted = new Set(replaces.flatMap(({ blobs }) => blobs));
     try {
       const checksums = await source.checksums(wanted);
       const sizes = await source.sizes(wanted);
-      return guarded.map(({ path, blobs }) => ({
+      return replaces.map(({ path, blobs }) => ({
         path,
         checksums: blobs.map((blob) => checksums.get(blob)!),
         maxSize: Math.max(...blobs.map((blob) => sizes.get(blob)!)),

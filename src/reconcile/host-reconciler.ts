@@ -14,7 +14,7 @@ import type { Applied, Outcome, Transport } from "../ports/transport.ts";
 import type { Collector } from "./collector.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
-import { driftAfter, logUnrecorded, replacedFiles, withDrift } from "./drift-record.ts";
+import { driftAfter, keptOnly, logUnrecorded, replacedFiles, withDrift } from "./drift-record.ts";
 import { failureAfter } from "./failure.ts";
 import { lagOf, MAX_UNFINISHED } from "./lag.ts";
 import type { Records } from "./records.ts";
@@ -128,14 +128,14 @@ export class HostReconciler {
       applied = await transport.apply(host.host, group.prepared, { timeout, signal });
     }
     const { outcome } = applied;
-    return group.plan.apps.map((plan) => ({
-      desired: desiredOf.get(plan.app)!,
-      before: host.records.get(plan.app)!,
-      error: plan.refusal ?? group.unready.get(plan.app) ?? (plan.action === "send" ? named(plan.app, outcome) : null),
-      sent: outcome.has(plan.app),
-      laid: plan,
-      replaced: replacedFiles(plan, applied.replaced.get(plan.app) ?? [], this.#options.clock.now()),
-    }));
+    return group.plan.apps.map((plan): AppOutcome => {
+      const { app, action, refusal } = plan;
+      const error = refusal ?? group.unready.get(app) ?? (action === "send" ? named(app, outcome) : null);
+      const found = replacedFiles(plan, applied.replaced.get(app) ?? [], this.#options.clock.now());
+      const replaced = error ? keptOnly(found) : found;
+      const [desired, before] = [desiredOf.get(app)!, host.records.get(app)!];
+      return { desired, before, error, sent: outcome.has(app), laid: plan, replaced };
+    });
   }
 
   /** Notes what is about to be sent, so that a partial transfer is known whatever ends this process. */

@@ -19,6 +19,13 @@ const NAMED = 20;
 /** Files named in an event. */
 const SHOWN = 5;
 
+/** What became of files that somebody else had changed. */
+const REPLACED = {
+  synced: "files changed by hand were laid over by a sync",
+  healed: "files healed",
+  failed: "versions changed by hand were kept, and laying Git's over them failed",
+} as const;
+
 export interface ReportOptions {
   readonly telemetry: RepoTelemetry;
   readonly events?: Events;
@@ -78,7 +85,7 @@ export class Report {
     for (const outcome of told) {
       const { desired, before } = outcome;
       const replaced = firstReplaced(before, outcome.replaced);
-      this.#replaced(host, desired.key, replaced, "synced");
+      this.#replaced(host, desired.key, replaced, outcome.error ? "failed" : "synced");
       this.#recurring(host, desired.key, before, replaced);
       if (outcome.error) this.#failed(host, outcome);
       else this.#arrived(outcome);
@@ -100,7 +107,7 @@ export class Report {
     for (const [app, finding] of apps) {
       this.#drifted(host, app, finding.files, before.get(app));
       const replaced = firstReplaced(before.get(app), healed.get(app) ?? []);
-      this.#replaced(host, app, replaced, "healed");
+      this.#replaced(host, app, replaced, finding.error ? "failed" : "healed");
       this.#recurring(host, app, before.get(app), replaced);
     }
   }
@@ -130,7 +137,11 @@ export class Report {
       const facts = { host, apps: apps.slice(0, NAMED), reason, message, next: REASONS[reason].next };
       const known = apps.every((app) => before.get(app)?.failure?.reason === reason);
       if (known) this.#log.debug(facts, "host still not verified");
-      else this.#log.warn(facts, "host not verified");
+      else
+        this.#log.warn(
+          facts,
+          apps.some((app) => findings.get(app)!.files.length > 0) ? "host not healed" : "host not verified",
+        );
     }
   }
 
@@ -150,14 +161,14 @@ export class Report {
   }
 
   /** What was laid over hand-made changes: by a sync, because Git changed it too, or to heal. */
-  #replaced(host: HostKey, app: AppKey, files: readonly ReplacedFile[], why: "synced" | "healed"): void {
+  #replaced(host: HostKey, app: AppKey, files: readonly ReplacedFile[], why: keyof typeof REPLACED): void {
     if (files.length === 0) return;
     this.#telemetry.replaced(files.length);
     const told = files.map(
       ({ path, change, kept }) => `/${displayPath(path)} (${change}${kept ? `, kept as ${displayPath(kept)}` : ""})`,
     );
     const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: told.slice(0, NAMED) };
-    const what = why === "healed" ? "files healed" : "files changed by hand were laid over by a sync";
+    const what = REPLACED[why];
     this.#log.warn(facts, what);
     this.#events?.record({ host }, "Warning", "ConfigDriftDetected", `${app}: ${what}: ${some(told)}`);
   }

@@ -6,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { AppChange, Applied, FoundReplaced, Transport } from "../../ports/transport.ts";
 import type { DriftOptions } from "../drift-options.ts";
+import { keptOnly } from "../drift-record.ts";
 import type { FleetHost } from "../fleet.ts";
 
 export interface HealerOptions {
@@ -18,7 +19,7 @@ export interface HealerOptions {
 }
 
 export interface Healed {
-  /** Files that something was laid over: all that had drifted, unless the app failed. */
+  /** Files that something was laid over: all that had drifted. When the app failed, those of which a version is kept. */
   readonly healed: ReadonlyMap<AppKey, readonly ReplacedFile[]>;
   /** Why it did not work, by app. */
   readonly errors: ReadonlyMap<AppKey, FssyncError>;
@@ -52,12 +53,14 @@ export class Healer {
     const healed = new Map<AppKey, ReplacedFile[]>();
     const errors = new Map<AppKey, FssyncError>();
     for (const [app, files] of drifted) {
-      const told = applied.outcome.get(app);
-      const error = told === undefined ? new FssyncError("Internal", `the transport says nothing about ${app}`) : told;
+      const outcome = applied.outcome.get(app);
+      const silent = () => new FssyncError("Internal", `the transport says nothing about ${app}`);
+      const error = outcome === undefined ? silent() : outcome;
       if (error) errors.set(app, error);
       const found = applied.replaced.get(app) ?? [];
-      const laid = error ? files.filter(({ entry }) => found.some(({ path }) => path === entry.path)) : files;
-      if (laid.length > 0) healed.set(app, replacedFiles(laid, found, clock.now()));
+      const laid = replacedFiles(files, found, clock.now());
+      const told = error ? keptOnly(laid) : laid;
+      if (told.length > 0) healed.set(app, told);
     }
     return { healed, errors };
   }

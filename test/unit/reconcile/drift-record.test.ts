@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Drift, ReplacedFile } from "../../../src/model/drift.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
 import type { AppRecord } from "../../../src/model/record.ts";
-import { driftAfter, firstReplaced, replacedFiles, withDrift } from "../../../src/reconcile/drift-record.ts";
+import { driftAfter, firstReplaced, keptOnly, replacedFiles, withDrift } from "../../../src/reconcile/drift-record.ts";
 import { makeApp, makeFailure, makeRecord } from "../../support/factories.ts";
 
 const NOW = 1_700_000_000_000;
@@ -62,17 +62,26 @@ describe("after an attempt", () => {
     expect(after(makeRecord(web), { sends: ["a"], found, failed: true }).drift?.replaced).toEqual([replaced("a")]);
   });
 
-  test("what the failed attempt before had found counts once; what was laid over earlier counts beside it", () => {
-    const earlier = [replaced("a", NOW - 5000), replaced("a", NOW - 100), replaced("b", NOW - 100)];
-    const record = makeRecord(web, { drift: drift({ replaced: earlier }), failure: makeFailure({ at: NOW - 100 }) });
-    const found = [replaced("a"), replaced("c")];
+  test("one edit, kept under one name, counts once until an attempt works; then it is a new one", () => {
+    const kept = (path: string, stamp: string, at?: number) => ({
+      ...replaced(path, at),
+      kept: `/kept/${path}.${stamp}`,
+    });
+    const earlier = [kept("a", "1", NOW - 5000), kept("a", "2", NOW - 100), replaced("b", NOW - 100)];
+    const record = makeRecord(web, { drift: drift({ replaced: earlier }), failure: makeFailure() });
+    const found = [kept("a", "2"), replaced("b"), kept("c", "3")];
     expect(after(record, { found }).drift?.replaced).toEqual([earlier[0], earlier[2], ...found]);
-    expect(firstReplaced(record, found)).toEqual([replaced("c")]);
+    expect(firstReplaced(record, found)).toEqual([replaced("b"), kept("c", "3")]);
     const settled = { ...record, failure: null };
     expect(after(settled, { found }).drift?.replaced).toEqual([...earlier, ...found]);
     expect(firstReplaced(settled, found)).toEqual(found);
     expect(firstReplaced(undefined, found)).toEqual(found);
   });
+});
+
+test("an attempt that failed says where versions are, and of no file that it was laid over", () => {
+  const found = [{ path: "a", change: "content", at: NOW, kept: "/kept/a" } as const, replaced("b")];
+  expect(keptOnly(found)).toEqual([found[0]]);
 });
 
 test("what Git had changed too is a conflict, the rest is content; a copy is named where there is one", () => {

@@ -9,6 +9,7 @@ const ERROR = 50;
 const HEAL = { drift: { action: "heal" } } as const;
 const NOBODY = { repo: false, apps: new Set<AppKey>(), hosts: new Set<string>() };
 const FULL = { full: true, allowPrune: false };
+const KEPT_ONLY = "versions changed by hand were kept, and laying Git's over them failed";
 const RECURRING = "files drift again and again";
 
 describe("healing", () => {
@@ -103,7 +104,8 @@ describe("healing", () => {
     expect(hosts.sent().length).toBeGreaterThan(3);
     // However often it is tried, it is one edit.
     expect(hosts.drift()).toMatchObject({ count: 2, replaced: [{ path: "a", kept: "/kept/a" }] });
-    expect([hosts.told("files healed").length, hosts.told(RECURRING).length]).toEqual([1, 0]);
+    expect([hosts.told(KEPT_ONLY).length, hosts.told("files healed").length]).toEqual([1, 0]);
+    expect([hosts.told("host not healed").length, hosts.told(RECURRING).length]).toEqual([1, 0]);
   });
 
   test("that the process is told to stop is no failure; it goes on after the restart", async () => {
@@ -336,13 +338,14 @@ describe.for(["report", "heal"] as const)("a commit, with drift.action %s", (act
     expect(hosts.states().states).toEqual({ Synced: 1 });
   });
 
-  test("of a path that is ignored lays over it without a word", async () => {
+  test("of a path that is ignored keeps what was there all the same", async () => {
     const isIgnored = (path: string) => path === "a";
     const hosts = await synced({ [WEB]: { a: "1", b: "1" } }, { drift: { action, interval: 0, isIgnored } });
     hosts.edit("a");
     hosts.rig.source.push({ [WEB]: { a: "2", b: "1" } });
     await hosts.rig.pollGit();
-    expect([hosts.drift(), hosts.rig.events("ConfigDriftDetected")]).toEqual([undefined, []]);
+    expect(hosts.drift()).toMatchObject({ count: 0, replaced: [{ path: "a", change: "conflict", kept: "/kept/a" }] });
+    expect(hosts.rig.events("ConfigDriftDetected")).toHaveLength(1);
   });
 
   test("that fails after versions were put away says so at once, and once", async () => {
@@ -356,7 +359,8 @@ describe.for(["report", "heal"] as const)("a commit, with drift.action %s", (act
     expect(hosts.sent().length).toBeGreaterThan(3);
     expect((await rig.stored(h0.key, WEB))?.drift?.replaced).toMatchObject([{ path: "a", change: "conflict" }]);
     expect(hosts.states()).toMatchObject({ states: { Failed: 1 }, recurringFiles: 0 });
-    expect(hosts.told("files changed by hand were laid over by a sync")).toHaveLength(1);
+    expect(hosts.told(KEPT_ONLY)).toHaveLength(1);
+    expect(hosts.told("files changed by hand were laid over by a sync")).toEqual([]);
     expect([rig.telemetry.replacedFiles, hosts.told(RECURRING).length]).toEqual([1, 0]);
   });
 });

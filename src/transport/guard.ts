@@ -6,6 +6,7 @@ import { printfList } from "./host-shell.ts";
 import { topOf } from "./passes.ts";
 import { nulList } from "./removal.ts";
 import { quote, type Remote } from "./rsync-args.ts";
+import { LEADER } from "./session.ts";
 
 /** Characters that may ride in a command; beyond it the list goes on standard input. */
 const LONGEST_RIDE = 16 * 1024;
@@ -27,12 +28,12 @@ export function makeGuard(change: HostChange): Guard | undefined {
   if (files.length === 0) return undefined;
   const paths = new Set(change.apps.flatMap((app) => [...app.send.map(({ path }) => path), ...app.delete]));
   const folders = new Set([...paths].flatMap(parentFolders));
-  const words = files.map(({ path, checksums }, number) => {
+  const words = files.map(({ path, checksums, maxSize }, number) => {
     // Of two paths of which one stands above the other, an unfinished sync may have put either on the host:
     // a folder is no change by somebody else then, and what lies behind a symlink is not ours.
     const known = folders.has(path) ? [...checksums, "folder"] : checksums;
     const top = topOf(path, paths);
-    return `${number}/${known.join(".")}/${top === undefined ? path : `${top}//${path.slice(top.length + 1)}`}`;
+    return `${number}/${known.join(".")}/${maxSize ?? ""}/${top === undefined ? path : `${top}//${path.slice(top.length + 1)}`}`;
   });
   const printed = printfList(words);
   return {
@@ -50,7 +51,7 @@ export function guardAnswerLimit({ files, input }: Guard): number {
 
 /** With its list on standard input. `stamp` is what versions that are kept now are called by. */
 export function guardCommand({ host, sudo }: Remote, { keep }: Guard, stamp: string): string {
-  return `${sudo ? "sudo -n " : ""}sh -c ${quote(guardScript(host.root))} sh ${keep} ${stamp}`;
+  return `${sudo ? "sudo -n " : ""}sh -c ${quote(guardScript(host.root))} sh ${LEADER} ${keep} ${stamp}`;
 }
 
 /**

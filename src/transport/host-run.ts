@@ -6,6 +6,7 @@ import { guardAnswerLimit, guardCommand, riddenGuard, type Guard } from "./guard
 import type { Clearing, Send } from "./passes.ts";
 import type { PreparedLists } from "./prepared-lists.ts";
 import { escapeControls, type ProcessResult } from "./process.ts";
+import { Unfinished } from "./programs.ts";
 import { removalCommand, removalInput, REMOVAL_DONE } from "./removal.ts";
 import { deleteArgs, sendArgs, sshArgs, type Remote } from "./rsync-args.ts";
 import { isAccountFault, isHostWide, runError } from "./rsync-errors.ts";
@@ -127,7 +128,8 @@ export class HostRun {
     const list = await this.#lists.sendList(send, apps);
     const guard = this.#guard;
     const ridden = guard && riddenGuard(this.#remote, guard, this.#stamp);
-    const result = await this.#run("rsync", sendArgs(this.#remote, list, send.ownership, ridden));
+    const args = sendArgs(this.#remote, list, send.ownership, ridden);
+    const result = await this.#heeded(guard, ({ stderr }) => stderr, this.#run("rsync", args));
     const report = guard && this.#heed(guard, result.stderr);
     if (report && report.unkept.size > 0) {
       // Nothing was sent: the host has waited for those that can be.
@@ -150,10 +152,26 @@ export class HostRun {
     if (!guard) return;
     const command = guardCommand(this.#remote, guard, this.#stamp);
     const limit = guardAnswerLimit(guard);
-    const result = await this.#run("ssh", sshArgs(this.#remote, `exec ${command}`), guard.input, limit);
+    const said = ({ stdout }: ProcessResult) => escapeControls(Buffer.from(stdout, "latin1").toString("utf8"));
+    const run = this.#run("ssh", sshArgs(this.#remote, `exec ${command}`), guard.input, limit);
+    const result = await this.#heeded(guard, said, run);
+    this.#heed(guard, said(result));
     const error = runError(result);
     if (error && isHostWide(error) && !WITHOUT_GUARD.has(error.reason)) throw error;
-    this.#heed(guard, escapeControls(Buffer.from(result.stdout, "latin1").toString("utf8")));
+  }
+
+  /** What the guard said counts also when the run is ended then: it may have been laid over already. */
+  async #heeded(
+    guard: Guard | undefined,
+    said: (result: ProcessResult) => string,
+    running: Promise<ProcessResult>,
+  ): Promise<ProcessResult> {
+    try {
+      return await running;
+    } catch (error) {
+      if (guard && error instanceof Unfinished) this.#heed(guard, said(error.result));
+      throw error;
+    }
   }
 
   /** A guard that did not come to its end because of an account that is missing rides once more; any other host has none. */

@@ -2,12 +2,14 @@ import { FssyncError } from "../model/errors.ts";
 import { encodePath } from "../model/path.ts";
 import { quote } from "./rsync-args.ts";
 import { runError } from "./rsync-errors.ts";
+import { BOUNDED, LEADER } from "./session.ts";
 
 /** Pieces of the scripts that a host's POSIX shell runs, and how they end. */
 
 /** The script as one command for the login's shell, with rights to everything when `sudo`. */
 export function script(lines: readonly string[], sudo: boolean, args: readonly string[] = []): string {
-  return ["exec", ...(sudo ? ["sudo -n"] : []), "sh -c", quote(lines.join("\n")), "sh", ...args].join(" ");
+  const text = quote([BOUNDED, ...lines].join("\n"));
+  return ["exec", ...(sudo ? ["sudo -n"] : []), "sh -c", text, "sh", LEADER, ...args].join(" ");
 }
 
 /** The entries, a NUL behind each, as an argument of printf's `%b`: plain characters as they are, every other byte as an escape. */

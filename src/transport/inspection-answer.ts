@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { FssyncError } from "../model/errors.ts";
 import type { FileFact } from "../ports/transport.ts";
-import { INSPECTION_DONE } from "./inspection.ts";
+import { INSPECTION_DONE, type Inspection } from "./inspection.ts";
 import { escapeControls } from "./process.ts";
 
-const STATUS = /([0-9a-f]+):(\d+):(\d+):([^\n:]*):([^\n:]*):/y;
+const STATUS = /([0-9a-f]+):(\d+):(\d+):(\d+):([^\n:]*):([^\n:]*):/y;
 const CHECKSUM = /(\\?)([0-9a-f]{64}) [ *]/y;
 
 const TYPE_BITS = 0o170000;
@@ -15,35 +15,36 @@ const SYMLINK = 0o120000;
 const NO_NAME = "UNKNOWN";
 
 /**
- * The facts of `names`, in their order, from what the command printed, one character for each byte. Throws
+ * The facts of what was asked for, in its order, from what the command printed, one character for each byte. Throws
  * ProtocolError. Names may hold line ends, so the answer is not cut into lines: programs speak of the paths
  * in the order they were given, and what comes next is one of those.
  */
-export function parseInspection(answer: string, names: readonly string[]): FileFact[] {
+export function parseInspection(
+  answer: string,
+  { names, maxSizes }: Pick<Inspection, "names" | "maxSizes">,
+): FileFact[] {
   if (!answer.endsWith(INSPECTION_DONE)) throw misunderstood("ends too early");
   const fields = answer.slice(0, -INSPECTION_DONE.length).split("\0");
   if (fields.pop() !== "") throw misunderstood("has more to say than was asked");
   const statuses = new Walk(names, STATUS);
   const checksums = new Walk(names, CHECKSUM);
   const targets = new Map<string, string>();
+  const unseen = new Set<string>();
   for (let at = 0; at < fields.length; at++) {
     statuses.read(fields[at++] ?? "");
     checksums.read(fields[at++] ?? "");
     for (; fields[at]; at += 2) targets.set(fields[at]!, fields[at + 1] ?? "");
+    for (at++; fields[at]; at++) unseen.add(fields[at]!);
   }
   return names.map((name, index) => {
     const status = statuses.found.get(index);
-    return status ? fact(status, checksums.found.get(index)?.[2], targets.get(name)) : { kind: "missing" };
+    if (!status) return { kind: unseen.has(name) ? "unseen" : "missing" };
+    const isTooLarge = Number(status[2]) > maxSizes[index]!;
+    return fact(status, isTooLarge ? "" : checksums.found.get(index)?.[2], targets.get(name));
   });
 }
 
-/** What keeps the login from looking at a path, which `stat` tells on standard error: such a file is not missing. */
-export function unseenFile(stderr: string): FssyncError | undefined {
-  const match = /^stat: .*: (?:(Permission denied)|Input\/output error|Stale file handle)$/m.exec(stderr);
-  return match ? new FssyncError(match[1] ? "PermissionDenied" : "ProtocolError", match[0]) : undefined;
-}
-
-function fact([, bits, uid, gid, owner, group]: RegExpExecArray, checksum?: string, target?: string): FileFact {
+function fact([, bits, , uid, gid, owner, group]: RegExpExecArray, checksum?: string, target?: string): FileFact {
   const mode = Number.parseInt(bits!, 16);
   const attributes = {
     owner: accountName(owner!, uid!),

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { FileFact, InspectedFile } from "../ports/transport.ts";
-import { parseInspection, unseenFile } from "./inspection-answer.ts";
+import { parseInspection } from "./inspection-answer.ts";
 import { INSPECTION_DONE, INSPECTION_SAME, inspectionCommand, makeInspection, type Inspection } from "./inspection.ts";
 
 /** A command whose standard output is an answer. */
@@ -13,8 +13,8 @@ export interface Question {
 
 /** With how its answer is to be understood. */
 interface Look extends Question {
-  /** Throws ProtocolError, and PermissionDenied when the login cannot see a path. */
-  facts(answer: { readonly stdout: string; readonly stderr: string }): readonly FileFact[];
+  /** Throws ProtocolError. */
+  facts(answer: { readonly stdout: string }): readonly FileFact[];
 }
 
 interface KnownAnswer {
@@ -35,17 +35,15 @@ export class Inspector {
   }
 
   look(root: string, sudo: boolean): Look {
-    const { input, limit, names } = this.#inspection;
+    const { input, limit, maxSize } = this.#inspection;
     const known = this.#known;
     return {
-      command: inspectionCommand(root, sudo, known?.digest),
+      command: inspectionCommand(root, sudo, maxSize, known?.digest),
       input,
       limit,
-      facts: ({ stdout, stderr }) => {
-        const unseen = unseenFile(stderr);
-        if (unseen) throw unseen;
+      facts: ({ stdout }) => {
         if (known && stdout === INSPECTION_SAME) return known.facts;
-        const facts = parseInspection(stdout, names);
+        const facts = parseInspection(stdout, this.#inspection);
         this.#known = { digest: digestOf(stdout), facts };
         return facts;
       },

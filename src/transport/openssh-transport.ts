@@ -72,6 +72,8 @@ export class OpenSshTransport implements Transport {
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
+  /** Keys of hosts on which the guard could not run. */
+  readonly #unguarded = new Set<string>();
   readonly #inspectors = new WeakMap<readonly InspectedFile[], Inspector>();
   #folders: Promise<void> | undefined;
   #changes = 0;
@@ -149,17 +151,24 @@ export class OpenSshTransport implements Transport {
       throw new FssyncError("Internal", "the change was prepared by another transport");
     if (this.#fence.check().aborted) throw interrupted();
     if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     return this.#on(host, options, async (remote, run) => {
       const hostRun = new HostRun({ lists: change, remote, run, stamp: versionStamp(clock.now()) });
       try {
         const outcome = await hostRun.all();
-        if (hostRun.unguarded) log.debug({ host: host.key }, "the host cannot tell which files somebody else changed");
+        if (hostRun.unguarded) this.#tellUnguarded(host);
         return outcome;
       } finally {
         onReplaced(hostRun.replaced);
       }
     });
+  }
+
+  /** Once: a host without sha256sum has none at the next sync either. */
+  #tellUnguarded({ key }: Host): void {
+    if (this.#unguarded.has(key)) return;
+    this.#unguarded.add(key);
+    this.#options.log.warn({ host: key, next: UNGUARDED_NEXT }, "files that somebody changed on the host are not kept");
   }
 
   /** What one command on the host says. Throws when it did not end well. */
@@ -235,6 +244,9 @@ export class OpenSshTransport implements Transport {
     return new FssyncError("ConnectionLost", error.message, { cause: error });
   }
 }
+
+const UNGUARDED_NEXT =
+  "they are overwritten without a copy or a word: install sha256sum, stat and xargs -0 there; with ssh.sudo allow sh too (docs/operations.md)";
 
 /** A key that was put into the secret a moment ago may be what the host asks for. */
 const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>(["HostKeyUnknown", "HostKeyMismatch", "AuthFailed"]);

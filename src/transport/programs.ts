@@ -4,7 +4,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { WorkOptions } from "../ports/transport.ts";
 import type { Fence } from "./fence.ts";
 import type { Run } from "./host-run.ts";
-import type { ProcessOptions, runProcess } from "./process.ts";
+import type { ProcessOptions, ProcessResult, runProcess } from "./process.ts";
 
 interface ProgramsOptions {
   /** The working folder of every program. */
@@ -19,6 +19,16 @@ interface ProgramsOptions {
 interface Work extends WorkOptions {
   /** The signal of the time that was allowed when the work began. */
   readonly fence: AbortSignal;
+}
+
+/** A program that was ended before it came to its end, with what it had said by then. */
+export class Unfinished extends FssyncError {
+  readonly result: ProcessResult;
+
+  constructor({ reason, message }: FssyncError, result: ProcessResult) {
+    super(reason, message);
+    this.result = result;
+  }
 }
 
 /** Runs rsync and ssh, each to its end. */
@@ -52,10 +62,10 @@ export class Programs {
       const result = await start(command, args, options);
       this.#options.fence.check();
       // Even what came to a good end in time: who was allowed since may have synced the host.
-      if (fence.aborted) throw interrupted();
+      if (fence.aborted) throw new Unfinished(interrupted(), result);
       if (result.spawnError) throw asFssyncError(result.spawnError, "Internal");
-      if (result.aborted) throw interrupted();
-      if (result.timedOut) throw late(timeout);
+      if (result.aborted) throw new Unfinished(interrupted(), result);
+      if (result.timedOut) throw new Unfinished(late(timeout), result);
       return result;
     };
   }

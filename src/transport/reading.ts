@@ -8,12 +8,17 @@ const DONE = "fssync-read";
 /** od writes a space and two digits for a byte, and a line end for sixteen. */
 const DIGITS_PER_BYTE = 4;
 
-/** Of each path: its first bytes as numbers, a full stop when they could be read, NUL. `head -c` and `base64` are not everywhere. */
+/**
+ * Of each path: its first bytes as numbers, a full stop when they could be read, NUL. `head -c` and `base64` are not everywhere.
+ * A file that others may not read, by now, is not shown: a person will see it.
+ */
 const EACH = `
 n=$1
 shift
 for p do
-if [ -f "$p" ] && [ ! -L "$p" ] && od -An -v -tx1 -N "$n" "$p" 2>/dev/null; then printf .; fi
+if [ -f "$p" ] && [ ! -L "$p" ]; then
+case $(stat -c %A "$p" 2>/dev/null) in -??????r*) od -An -v -tx1 -N "$n" "$p" 2>/dev/null && printf . ;; esac
+fi
 printf '\\0'
 done`;
 
@@ -21,7 +26,7 @@ done`;
 export function readingCommand(root: string, sudo: boolean, limit: number): string {
   const done = `printf ${DONE}`;
   const read = `xargs -0 sh -c ${quote(EACH)} sh ${limit + 1} && ${done}`;
-  return script([needs("od", "xargs"), enter(root, done), read], sudo);
+  return script([needs("stat", "od", "xargs"), enter(root, done), read], sudo);
 }
 
 export function readingInput(paths: readonly string[]): Buffer {

@@ -32,6 +32,17 @@ const STAMP = /^\d{8}T\d{6}\.\d{3}Z$/;
 
 const sha256 = (text: string | Buffer) => createHash("sha256").update(text).digest("hex");
 
+/** Whether a sha256sum is at work in this folder. */
+function isReading(dir: string): boolean {
+  return readdirSync("/proc").some((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/comm`, "utf8") === "sha256sum\n" && readlinkSync(`/proc/${pid}/cwd`) === dir;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** What every transport promises about files that somebody else changed, on a real sshd with a real rsync. */
 export function transportDriftContract(name: string, factory: TransportFactory): void {
   describe(`${name} keeps the contract of Transport about what somebody else changed`, () => {
@@ -86,9 +97,9 @@ export function transportDriftContract(name: string, factory: TransportFactory):
       );
     }
 
-    async function apply(apps: readonly AppChange[], keepVersions = 5): Promise<Applied> {
+    async function apply(apps: readonly AppChange[], keepVersions = 5, options = within()): Promise<Applied> {
       await using prepared = await transport.prepare({ ...snapshots.change(apps), keepVersions });
-      return await transport.apply(host, prepared, within());
+      return await transport.apply(host, prepared, options);
     }
 
     function replacing(
@@ -198,7 +209,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
           chmodSync(at("etc/a"), 0);
           expect(await inspect(["etc/a"])).toMatchObject([{ kind: "file", mode: 0, checksum: null }]);
           chmodSync(at("etc"), 0);
-          await expect(inspect(["etc/a"])).rejects.toMatchObject({ reason: "PermissionDenied" });
+          expect(await inspect(["etc/a", "b"])).toEqual([{ kind: "unseen" }, { kind: "missing" }]);
           chmodSync(at("etc"), 0o755);
         });
 
@@ -226,6 +237,27 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         await expect(inspect(["a"], within(1000))).rejects.toMatchObject({ reason: "SyncTimeout" });
         await machine.thaw();
         expect(await inspect(["a"])).toEqual([{ kind: "missing" }]);
+      });
+
+      test("a file that is too large is not read; what reads one for too long ends with its connection", async () => {
+        run("truncate", ["-s", "300G", join(machine.dir, "huge")]);
+        put("a", "a");
+        const facts = await transport.inspect(
+          host,
+          [
+            { path: "huge", maxSize: 9 },
+            { path: "a", maxSize: 9 },
+          ],
+          within(),
+        );
+        expect(facts).toMatchObject([
+          { kind: "file", checksum: "" },
+          { kind: "file", checksum: sha256("a") },
+        ]);
+        const outcome = expect(inspect(["huge"], within(2000))).rejects.toMatchObject({ reason: "SyncTimeout" });
+        await until(() => isReading(machine.dir), 2000, "the host to read");
+        await outcome;
+        await until(() => !isReading(machine.dir), 10_000, "the host to end what reads");
       });
 
       test("an abort is Interrupted", async () => {
@@ -434,7 +466,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
       test("on a full disk nothing is overwritten", async (context) => {
         if (!isRoot) return context.skip();
         mkdirSync(at("var/lib/fssync"), { recursive: true });
-        run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", join(machine.dir, "var/lib/fssync")]);
+        run("mount", ["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", join(machine.dir, "var/lib/fssync")]);
         try {
           const byHand = "x".repeat(100_000);
           put("etc/a", byHand);
@@ -448,11 +480,33 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         }
       });
 
+      test("what was kept is told though the sync does not end in time", async () => {
+        put("etc/a", "by hand");
+        const bin = join(fleet.dir, `slow ${count}`);
+        mkdirSync(bin);
+        writeFileSync(join(bin, "rsync"), "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
+        await machine.forceCommand(`PATH="${bin}:$PATH"; export PATH; eval "$SSH_ORIGINAL_COMMAND"`);
+        const change = replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] });
+        const { outcome, replaced: found } = await apply([change], 5, within(3000));
+        expect(outcome.get(WEB)).toMatchObject({ reason: "SyncTimeout" });
+        expect(found.get(WEB)).toMatchObject([{ path: "etc/a", kept: expect.stringContaining("etc/a.") }]);
+      });
+
+      test("what compares for too long ends with its connection", async () => {
+        put("etc/a", "");
+        run("truncate", ["-s", "300G", join(machine.dir, "etc/a")]);
+        const change = replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] });
+        const applied = apply([change], 5, within(2000));
+        await until(() => isReading(machine.dir), 2000, "the host to read");
+        expect((await applied).outcome.get(WEB)).toMatchObject({ reason: "SyncTimeout" });
+        await until(() => !isReading(machine.dir), 10_000, "the host to end what reads");
+      });
+
       test("a host without sha256sum is synced without being looked at", async () => {
         put("etc/a", "by hand");
         const bin = join(fleet.dir, `bin ${count}`);
         mkdirSync(bin);
-        for (const each of ["sh", "rsync", "xargs", "id", "mkdir"].filter(hasCommand))
+        for (const each of ["sh", "rsync", "xargs", "id", "mkdir", "stat"].filter(hasCommand))
           symlinkSync(run("which", [each]).trim(), join(bin, each));
         await machine.forceCommand(`PATH="${bin}"; export PATH; eval "$SSH_ORIGINAL_COMMAND"`);
         expect(await replaced(replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] }))).toBeUndefined();

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hasCommand, onProcessEnd } from "./fleet/processes.ts";
@@ -23,6 +23,8 @@ export function hostShells(): HostShell[] {
 function busyboxPath(): string {
   const dir = mkdtempSync(join(tmpdir(), "busybox-"));
   execFileSync("busybox", ["--install", "-s", dir]);
+  // A test may run them as somebody else.
+  chmodSync(dir, 0o755);
   onProcessEnd(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }

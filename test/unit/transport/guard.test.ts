@@ -31,8 +31,12 @@ const isRoot = process.getuid?.() === 0;
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /** Files that may have these contents. */
-function guardOf(files: Record<string, string[]>, keep = 5, rest: Partial<AppChange> = {}): Guard {
-  const replaces = Object.entries(files).map(([path, texts]) => ({ path, checksums: texts.map(sha256) }));
+function guardOf(files: Record<string, string[]>, keep = 5, rest: Partial<AppChange> = {}, maxSize?: number): Guard {
+  const replaces = Object.entries(files).map(([path, texts]) => ({
+    path,
+    checksums: texts.map(sha256),
+    ...(maxSize !== undefined && { maxSize }),
+  }));
   const app: AppChange = { app: WEB, send: [], delete: [], replaces, ...rest };
   return makeGuard({ snapshotRoot: "/s", apps: [app], emptyFolders: [], keepVersions: keep })!;
 }
@@ -250,19 +254,109 @@ describe.each(hostShells())("the guard, as $name runs it", ({ name: shell, path 
 
   test("where the folder is a symlink or cannot be made the home is taken, and without it nothing may begin", () => {
     put("etc/a", "by hand");
+    mkdirSync(join(dir, "home"));
     mkdirSync(join(dir, "elsewhere"));
     mkdirSync(at("var/lib"), { recursive: true });
     symlinkSync(join(dir, "elsewhere"), at("var/lib/fssync"));
     const guard = guardOf({ "etc/a": ["x"] });
-    const inHome = join(dir, `home/.local/state/fssync/replaced/etc/a.${STAMP}`);
-    expect(run(guard).replaced).toEqual([{ path: "etc/a", kept: inHome }]);
-    expect(readFileSync(inHome, "utf8")).toBe("by hand");
+    expect(run(guard).replaced).toEqual([{ path: "etc/a", kept: inHome("etc/a") }]);
+    expect(readFileSync(inHome("etc/a"), "utf8")).toBe("by hand");
     expect(readdirSync(join(dir, "elsewhere"))).toEqual([]);
     rmSync(join(dir, "home"), { recursive: true });
     writeFileSync(join(dir, "home"), "");
     const error = run(guard).unkept.get(WEB)!;
-    expect(error.message).toMatch(/^etc\/a was changed .*(Not a directory|File exists)/);
+    expect(error.message).toMatch(/^etc\/a was changed .*Not a directory/);
     expect(ride(guard)).toEqual({ stdout: "", status: 96, done: true, replaced: [] });
+  });
+
+  const inHome = (file: string) => join(dir, `home/.local/state/fssync/replaced/${file}.${STAMP}`);
+
+  test.each(["var", "var/lib", "var/lib/fssync/replaced", "var/lib/fssync/replaced/etc"])(
+    "nothing is written through a symlink in the place of %s",
+    (link) => {
+      put("etc/a", "by hand");
+      mkdirSync(join(dir, "home"));
+      mkdirSync(join(dir, "elsewhere"));
+      mkdirSync(at(dirname(link)), { recursive: true });
+      symlinkSync(join(dir, "elsewhere"), at(link));
+      expect(run(guardOf({ "etc/a": ["x"] })).replaced).toEqual([{ path: "etc/a", kept: inHome("etc/a") }]);
+      expect(readdirSync(join(dir, "elsewhere"))).toEqual([]);
+    },
+  );
+
+  test.each([
+    [".", 0o775],
+    ["var", 0o1777],
+    ["var/lib/fssync/replaced/etc", 0o702],
+  ])("where others may write in %s the home is taken, and if they may there too, nothing may begin", (folder, mode) => {
+    put("etc/a", "by hand");
+    mkdirSync(join(dir, "home"));
+    mkdirSync(at(folder), { recursive: true });
+    chmodSync(at(folder), mode);
+    const before = readdirSync(at(folder));
+    const guard = guardOf({ "etc/a": ["x"] });
+    expect(run(guard).replaced).toEqual([{ path: "etc/a", kept: inHome("etc/a") }]);
+    expect(readdirSync(at(folder))).toEqual(before);
+    chmodSync(join(dir, "home/.local"), 0o777);
+    expect(run(guard).unkept.get(WEB)?.message).toContain("others may write in");
+    expect(ride(guard)).toMatchObject({ stdout: "", status: 96 });
+  });
+
+  test("what has the name of the version stays as it is, and what it leads to", () => {
+    put("etc/a", "by hand");
+    mkdirSync(kept("etc"), { recursive: true });
+    writeFileSync(join(dir, "secret"), "secret");
+    symlinkSync(join(dir, "secret"), kept(`etc/a.${STAMP}`));
+    expect(run(guardOf({ "etc/a": ["x"] })).unkept.get(WEB)?.message).toContain("File exists");
+    expect(readFileSync(join(dir, "secret"), "utf8")).toBe("secret");
+    expect(readdirSync(kept("etc"))).toEqual([`a.${STAMP}`]);
+  });
+
+  if (isRoot)
+    test("a folder of somebody else is not written to, though it leads to root's", () => {
+      put("etc/a", "by hand");
+      mkdirSync(kept("etc"), { recursive: true });
+      writeFileSync(join(dir, "secret"), "secret", { mode: 0o600 });
+      symlinkSync(join(dir, "secret"), kept(`etc/a.${STAMP}`));
+      spawnSync("chown", ["-hR", "65534", root]);
+      mkdirSync(join(dir, "home"));
+      const stranger = readdirSync(kept("etc"));
+      expect(run(guardOf({ "etc/a": ["x"] })).replaced).toEqual([{ path: "etc/a", kept: inHome("etc/a") }]);
+      expect([readdirSync(kept("etc")), readFileSync(join(dir, "secret"), "utf8")]).toEqual([stranger, "secret"]);
+      expect(statSync(join(dir, "secret")).uid).toBe(0);
+    });
+
+  test("the version just made stays though the clock was set back", () => {
+    for (const day of [2, 3]) {
+      put("etc/a", `of day ${day}`);
+      run(guardOf({ "etc/a": ["x"] }, 2), `2026110${day}T000000.000Z`);
+    }
+    put("etc/a", "of today");
+    run(guardOf({ "etc/a": ["x"] }, 2), "20261101T000000.000Z");
+    expect(readdirSync(kept("etc"))).toEqual(["a.20261101T000000.000Z", "a.20261103T000000.000Z"]);
+    expect(readFileSync(kept("etc/a.20261101T000000.000Z"), "utf8")).toBe("of today");
+  });
+
+  test("a file that is larger than it may be was changed; it is not read, and kept unless it is far too large", () => {
+    put("etc/larger", "0123456789 and more");
+    put("etc/exact", "0123456789");
+    spawnSync("truncate", ["-s", "300G", at("etc/huge").toString()]);
+    const names = ["etc/larger", "etc/exact", "etc/huge"];
+    const guard = guardOf(Object.fromEntries(names.map((each) => [each, ["0123456789"]])), 5, {}, 10);
+    const expected = [{ path: "etc/larger", kept: kept(`etc/larger.${STAMP}`).toString() }, { path: "etc/huge" }];
+    expect(run(guard).replaced).toEqual(expected);
+    expect(run(guard, "20271122T000000.000Z").replaced).toEqual(expected);
+    expect(readdirSync(kept("etc"))).toEqual([`larger.${STAMP}`]);
+  });
+
+  test("a version of 16 MiB, or of four times what the file may have, is kept", () => {
+    const cases = { "etc/a": [17, 5], "etc/b": [17, 4] } as const;
+    for (const [path, [size, most]] of Object.entries(cases)) {
+      put(path, "");
+      spawnSync("truncate", ["-s", `${size}M`, at(path).toString()]);
+      const [found] = run(guardOf({ [path]: ["x"] }, 5, {}, most * 2 ** 20)).replaced;
+      expect([path, found?.kept !== undefined]).toEqual([path, most === 5]);
+    }
   });
 
   // busybox's shell has its own.
@@ -270,7 +364,7 @@ describe.each(hostShells())("the guard, as $name runs it", ({ name: shell, path 
     put("etc/a", "by hand");
     const bin = join(dir, "bin");
     mkdirSync(bin);
-    for (const each of ["sh", "xargs", "cp", "mkdir", "readlink"]) {
+    for (const each of ["sh", "xargs", "cp", "mkdir", "readlink", "stat"]) {
       const found = path
         .split(":")
         .map((folder) => join(folder, each))

@@ -15,7 +15,7 @@ export function planText({ repos }: PlanReport, options: { terminal: boolean; ve
 function repoText({ name, revision, suspended, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
   const stopped = suspended ? `  ${paint("gray", "suspended: not done before spec.suspend is false")}` : "";
   const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}${stopped}`;
-  if (hosts.length === 0) return `${title}\n  Nothing to do: every host has what Git has.\n`;
+  if (hosts.length === 0) return `${title}\n  Nothing to do: every host last synced what Git has.\n`;
   const groups = Map.groupBy(hosts, ({ apps }) => JSON.stringify(apps));
   const texts = [...groups.values()].map((group) => groupText(group, verbose, paint));
   return `${title}\n${texts.join("\n")}`;

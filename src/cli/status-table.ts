@@ -135,8 +135,9 @@ function driftText({ files = [], fileCount = files.length }: AppOnHostReport, wi
 
 /** What fssync has laid its own over within the last day, and where the host's versions are. */
 function replacedText({ replaced = [] }: AppOnHostReport): string {
-  const told = replaced.map(({ path, kept }) => {
-    const where = kept === undefined ? "not kept" : `kept as ${displayPath(kept)}`;
+  const told = replaced.map(({ path, change, kept }) => {
+    const lost = change === "content" || change === "conflict" || change === "type";
+    const where = kept === undefined ? (lost ? `${change}, not kept` : change) : `kept as ${displayPath(kept)}`;
     return `${displayPath(path)} (${where})`;
   });
   return told.length === 0 ? "" : `replaced: ${told.join(", ")}`;

@@ -55,6 +55,8 @@ export class ControlClient implements Desk {
       throw new Error("it went away before it was done");
     } catch (error) {
       if (error instanceof FssyncError) throw error;
+      if (signal.aborted)
+        throw new FssyncError("Interrupted", "stopped before the controller had answered; it goes on");
       throw this.#unanswered(error);
     } finally {
       await client.destroy();

@@ -8,6 +8,8 @@ import type { FleetHost } from "../support/fleet.ts";
 import { World } from "../support/world.ts";
 import { fileOn, pathsOn, putOn, textOn, touchedBetween, touchesOn } from "./on-host.ts";
 
+const NOTHING_LAGS =
+  "Nothing lags: every host last synced what Git has; `fssync verify` looks whether it has it still.\n";
 const WEB = "nginx/prod/web";
 const API = "nginx/prod/api";
 
@@ -66,7 +68,7 @@ describe("the command line", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining("synced 2/2 hosts") });
     expect(JSON.parse(stdout).repos[0].hosts).toHaveLength(2);
     const again = await world.run("sync");
-    expect(again).toEqual({ code: 0, stdout: "Nothing lags: every host has what Git has.\n", stderr: "" });
+    expect(again).toEqual({ code: 0, stdout: NOTHING_LAGS, stderr: "" });
     expect((await world.run("plan", "--detailed-exitcode")).code).toBe(0);
   });
 
@@ -394,7 +396,7 @@ describe("the command line", () => {
     await world.configure({});
     expect((await world.run("sync")).code).toBe(0);
     expect(textOn(first, "etc/a.conf")).toBe("a9\n");
-    expect((await world.run("sync")).stdout).toBe("Nothing lags: every host has what Git has.\n");
+    expect((await world.run("sync")).stdout).toBe(NOTHING_LAGS);
     expect((await world.run("status", "-o", "json")).stdout).not.toContain("suspended");
   });
 });

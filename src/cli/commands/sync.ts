@@ -41,7 +41,12 @@ function syncedTable({ attempted, report, problems }: SyncResult, stdout: NodeJS
 function nothingText({ repos }: StatusReport): string {
   const suspended = repos.filter((repo) => repo.suspended).map(({ name }) => name);
   const active = repos.length > suspended.length || repos.length === 0;
-  return suspendedText(suspended) + (active ? "Nothing lags: every host has what Git has.\n" : "");
+  return (
+    suspendedText(suspended) +
+    (active
+      ? "Nothing lags: every host last synced what Git has; `fssync verify` looks whether it has it still.\n"
+      : "")
+  );
 }
 
 function exitCode({ report, problems }: SyncResult): number {

@@ -6,7 +6,7 @@ import type { HostKey } from "../../model/host.ts";
 import { displayPath } from "../../model/path.ts";
 import type { AppRecord } from "../../model/record.ts";
 import { byChange, findDrift, isHidden } from "../../plan/drift.ts";
-import { lags, needsLook } from "../../plan/state.ts";
+import { isDown, lags, needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { FileFact, Transport } from "../../ports/transport.ts";
@@ -158,7 +158,7 @@ export class HostVerifier {
       // What was seen is of another version by now, or was never ours.
       const same = isSettled(record) && record.digest === host.records.get(key)?.digest;
       if (!finding || !same) return record;
-      const seen = afterLook(record, finding, healed.get(key) ?? [], now);
+      const seen = this.#afterLook(record, finding, healed.get(key) ?? [], now);
       const held = suspension.holds(key, host.key);
       return finding.error && !held ? this.#withFailure(seen, finding.error, now) : seen;
     });
@@ -173,25 +173,23 @@ export class HostVerifier {
     if (this.#options.drift.interval === 0) return record.failure ? { ...record, failure: null } : record;
     return { ...record, failure: failureAfter(record.failure, error, { at, verifying: true }) };
   }
-}
 
-function afterLook(
-  record: AppRecord,
-  { files, error }: AppFinding,
-  healed: readonly ReplacedFile[],
-  now: number,
-): AppRecord {
-  if (error && healed.length === 0 && files.length === 0) return record;
-  // Where something failed nobody can tell yet which files are right.
-  const right = new Set(error ? [] : healed.map(({ path }) => path));
-  const drifted = files.filter(({ entry }) => !right.has(entry.path));
-  const next = drifted.map(({ entry, change }): DriftedFile => {
-    const known = record.drift?.files.find(({ path }) => path === entry.path);
-    return { path: entry.path, change, since: known?.since ?? now };
-  });
-  const drift = rememberedDrift(next, withReplaced(record, healed, now), now);
-  const seen = sameDrift(record.drift, drift) ? record : withDrift(record, drift);
-  return !error && needsLook(seen) ? { ...seen, failure: null } : seen;
+  #afterLook(record: AppRecord, { files, error }: AppFinding, healed: readonly ReplacedFile[], now: number): AppRecord {
+    if (error && healed.length === 0 && files.length === 0) return record;
+    // Where something failed nobody can tell yet which files are right.
+    const right = new Set(error ? [] : healed.map(({ path }) => path));
+    const drifted = files.filter(({ entry }) => !right.has(entry.path));
+    const next = drifted.map(({ entry, change }): DriftedFile => {
+      const known = record.drift?.files.find(({ path }) => path === entry.path);
+      return { path: entry.path, change, since: known?.since ?? now };
+    });
+    const drift = rememberedDrift(next, withReplaced(record, healed, now), now);
+    const seen = sameDrift(record.drift, drift) ? record : withDrift(record, drift);
+    if (error || !seen.failure || !needsLook(seen)) return seen;
+    // Why it cannot be healed is not over because somebody has looked.
+    const unhealed = this.#options.drift.action === "heal" && drifted.length > 0 && !isDown(seen.failure.reason);
+    return unhealed ? seen : { ...seen, failure: null };
+  }
 }
 
 function desiredApps({ desired }: Fleet, keys: readonly AppKey[]): FleetApp[] {

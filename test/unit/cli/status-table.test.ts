@@ -32,10 +32,11 @@ describe("drift in status", () => {
     const replaced = [
       { path: "/etc/d", change: "content", at: iso(0), kept: "/var/lib/fssync/replaced/etc/d.20261122T000000Z" },
       { path: "/etc/e", change: "conflict", at: iso(0) },
+      { path: "/etc/f", change: "missing", at: iso(0) },
     ] as const;
     expect(reason({ state: "Drifted", files, replaced }, true)).toBe(
       "3 files changed: /etc/a (content), /etc/b (mode), /etc/c (missing); " +
-        "replaced: /etc/d (kept as /var/lib/fssync/replaced/etc/d.20261122T000000Z), /etc/e (not kept)",
+        "replaced: /etc/d (kept as /var/lib/fssync/replaced/etc/d.20261122T000000Z), /etc/e (conflict, not kept), /etc/f (missing)",
     );
   });
 

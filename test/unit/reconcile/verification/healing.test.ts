@@ -108,6 +108,18 @@ describe("healing", () => {
     expect([hosts.told("host not healed").length, hosts.told(RECURRING).length]).toEqual([1, 0]);
   });
 
+  test("that does not work keeps its reason while somebody only looks, and loses it with the drift", async () => {
+    const hosts = await synced({ [WEB]: { a: "1" } }, HEAL);
+    hosts.edit("a");
+    hosts.rig.transport.refuses = () => new FssyncError("TargetIsFolder", "a folder stands there");
+    await hosts.turn();
+    await hosts.rig.controller.verify({}, { contents: false }).finished;
+    expect(hosts.rig.record(h0.key, WEB)).toMatchObject({ failure: { reason: "TargetIsFolder" }, drift: { count: 1 } });
+    hosts.edit("a", "1");
+    await hosts.rig.controller.verify({}, { contents: false }).finished;
+    expect(hosts.rig.record(h0.key, WEB)?.failure).toBeNull();
+  });
+
   test("that the process is told to stop is no failure; it goes on after the restart", async () => {
     const hosts = await synced({ [WEB]: { a: "1" } }, HEAL);
     const { rig } = hosts;

@@ -207,7 +207,8 @@ const Sync = z.strictObject({
 
 const glob = z
   .string({ error: "expected a glob" })
-  .refine((text) => globMistake(text) === undefined, { error: ({ input }) => globMistake(String(input))! });
+  .refine((text) => globMistake(text) === undefined, { error: ({ input }) => globMistake(String(input))! })
+  .meta({ pattern: "^([^\\s/].*|/+[^\\s/].*)$" });
 
 const Drift = z.strictObject({
   interval: duration({ min: SECOND, max: 30 * DAY, orZero: true })

@@ -119,7 +119,7 @@ export interface AppChange {
 
 export interface KnownFile {
   readonly path: string;
-  /** SHA-256 in hex of every content (of every target, of a symlink) that it may have. */
+  /** SHA-256 in hex of every content (of every target, of a symlink) that it may have; that of the last sync first. */
   readonly checksums: readonly string[];
   /** Bytes of the largest of them: a larger file is another one, and is not read for its checksum. */
   readonly maxSize?: number;

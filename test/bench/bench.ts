@@ -116,7 +116,9 @@ async function freshController(world: World) {
 }
 
 async function wipe(world: World): Promise<void> {
-  await Promise.all(world.fleet.hosts.map(({ dir }) => rm(join(dir, "etc"), { recursive: true, force: true, maxRetries: 10 })));
+  await Promise.all(
+    world.fleet.hosts.map(({ dir }) => rm(join(dir, "etc"), { recursive: true, force: true, maxRetries: 10 })),
+  );
 }
 
 function report(found: ReadonlyMap<string, Record<Step, Measured[]>>, hosts: number, rounds: number): void {

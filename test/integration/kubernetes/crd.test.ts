@@ -39,6 +39,7 @@ const TEXTS: SampleOptions["texts"] = {
   "file.path": ["hosts.yaml", "/etc/fssync/hosts.yaml"],
   "hosts.address": ["10.0.0.1", "web-1", "::1"],
   "hosts.root": ["/", "/srv/a b"],
+  "drift.ignore": ["/etc/ssl/**", "*.bak", "conf.d"],
   user: ["root", "deploy", "_x"],
   owner: ACCOUNTS,
   group: ACCOUNTS,

@@ -156,6 +156,54 @@ describe.each(hostShells())("the guard, as $name runs it", ({ name: shell, path 
     return { stdout, status, done, replaced: replaced.map(([, found]) => found) };
   }
 
+  describe("under a root of plain characters", () => {
+    beforeEach(() => {
+      root = join(dir, "root");
+      mkdirSync(root);
+    });
+
+    test("files that are as they were synced last cost one sha256sum and nothing else", () => {
+      put("etc/a", "base");
+      put("etc/b.conf", "base b");
+      const guard = guardOf({ "etc/a": ["base", "desired"], "etc/b.conf": ["base b", "desired"] }, 5, {}, 10);
+      const tools = join(dir, "tools");
+      mkdirSync(tools);
+      const found = path
+        .split(":")
+        .map((folder) => join(folder, "sha256sum"))
+        .find((each) => existsSync(each));
+      symlinkSync(found!, join(tools, "sha256sum"));
+      const command = `${riddenGuard(remote(), guard, STAMP)} echo ran`;
+      const file = program.startsWith("/") ? program : `/bin/${program}`;
+      const { stdout, stderr } = spawnSync(file, ["-c", command], {
+        env: { PATH: tools, HOME: dir },
+        encoding: "utf8",
+      });
+      expect([stdout, stderr]).toEqual(["ran\n", "fssync-guarded\n"]);
+    });
+
+    test("what is not as it was synced last is looked at in full", () => {
+      const of = (...files: string[]) =>
+        guardOf(Object.fromEntries(files.map((file) => [file, ["base", "desired"]])), 5, {}, 10);
+      const replaced = (file: string) => [{ path: file, kept: kept(`${file}.${STAMP}`).toString() }];
+      for (const [file, text] of [
+        ["etc/base", "base"],
+        ["etc/desired", "desired"],
+        ["etc/edited", "by hand"],
+      ] as const)
+        put(file, text);
+      symlinkSync("edited", at("etc/link"));
+      const ran = { stdout: "ran\n", status: 0, done: true };
+      expect(ride(of("etc/base", "etc/desired"))).toEqual({ ...ran, replaced: [] });
+      expect(ride(of("etc/base", "etc/gone"))).toEqual({ ...ran, replaced: [] });
+      expect(ride(of("etc/base", "etc/edited"))).toEqual({
+        ...ran,
+        replaced: replaced("etc/edited"),
+      });
+      expect(ride(of("etc/link"))).toEqual({ ...ran, replaced: replaced("etc/link") });
+    });
+  });
+
   test("a file that was edited is kept and told, with mode and time; known versions and missing files are not", () => {
     put("etc/edited", "by hand");
     chmodSync(at("etc/edited"), 0o640);

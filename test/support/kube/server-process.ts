@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 
 /** How long a server may take to end by itself; its data are thrown away anyway. */
@@ -29,8 +29,12 @@ export class ServerProcess implements AsyncDisposable {
     return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** After SIGSTOP nothing of it runs any more. */
   signal(signal: NodeJS.Signals): void {
-    if (this.running) this.#child.kill(signal);
+    if (!this.running) return;
+    this.#child.kill(signal);
+    const end = performance.now() + GRACE;
+    if (signal === "SIGSTOP") while (!areStopped(this.#child.pid!) && performance.now() < end);
   }
 
   /** Waits until the server answers; throws with the end of its log when it ends or takes too long. */
@@ -59,4 +63,12 @@ export class ServerProcess implements AsyncDisposable {
   logTail(): string {
     return readFileSync(this.#logFile, "utf8").split("\n").slice(-20).join("\n");
   }
+}
+
+/** A thread that was at work when the signal came may still answer for a moment. */
+function areStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("T");
+  });
 }

@@ -14,7 +14,12 @@ export interface DesiredDigest {
  * a sync was begun and not finished may have some files of it, so it lags too.
  */
 export function lags(record: AppRecord | undefined, desired: DesiredDigest): boolean {
-  return record?.digest !== desired.digest || record.unfinished.length + (record.suspected?.length ?? 0) > 0;
+  return record?.digest !== desired.digest || isUnfinished(record);
+}
+
+/** Whether a sync was begun there, or may have been, and not finished. */
+export function isUnfinished({ unfinished, suspected = [] }: AppRecord): boolean {
+  return unfinished.length + suspected.length > 0;
 }
 
 /** Whether a look at the host can be of use: it lags, or shows a failure that may be over. */
@@ -24,7 +29,7 @@ export function needsReconcile(record: AppRecord | undefined, desired: DesiredDi
 
 /** Of these, whether a sync can be. */
 export function needsSync(record: AppRecord | undefined, desired: DesiredDigest): boolean {
-  return needsReconcile(record, desired) && !(needsLook(record) && !lags(record, desired));
+  return lags(record, desired) || (needsReconcile(record, desired) && !needsLook(record));
 }
 
 /** Whether nothing but a look at what was synced can tell if its failure is over. */

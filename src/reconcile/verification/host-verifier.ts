@@ -6,7 +6,7 @@ import type { HostKey } from "../../model/host.ts";
 import { displayPath } from "../../model/path.ts";
 import type { AppRecord } from "../../model/record.ts";
 import { byChange, findDrift, isHidden } from "../../plan/drift.ts";
-import { isDown, lags, needsLook } from "../../plan/state.ts";
+import { isDown, isUnfinished, lags, needsLook } from "../../plan/state.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { FileFact, Transport } from "../../ports/transport.ts";
@@ -78,15 +78,10 @@ export class HostVerifier {
     const apps = host ? desiredApps(fleet, host.apps).filter((app) => wanted.has(app.key)) : [];
     if (!host || apps.length === 0) return null;
     using _ = collector.hold(apps);
+    const heals = drift.action === "heal" && !onlyLook;
     const found = await this.#look(host, apps, signal);
     if (found instanceof FssyncError && found.reason === "Interrupted") return null;
-    const heals = drift.action === "heal" && !onlyLook;
-    const outcome =
-      found instanceof FssyncError
-        ? failed(apps, found)
-        : heals
-          ? await this.#heal(host, found, signal)
-          : { apps: found, healed: new Map(), error: null };
+    const outcome = found instanceof FssyncError ? failed(apps, found) : await this.#heal(host, found, heals, signal);
     if (outcome.healed.size > 0) collector.mark();
     try {
       await this.#record(host, apps, outcome);
@@ -127,9 +122,14 @@ export class HostVerifier {
     );
   }
 
-  async #heal(host: FleetHost, apps: ReadonlyMap<AppKey, AppFinding>, signal: AbortSignal): Promise<VerifyOutcome> {
+  async #heal(
+    host: FleetHost,
+    apps: ReadonlyMap<AppKey, AppFinding>,
+    heals: boolean,
+    signal: AbortSignal,
+  ): Promise<VerifyOutcome> {
     const { fleet, suspension } = this.#options;
-    const sick = [...apps].filter(([key, { files }]) => {
+    const sick = [...(heals ? apps : [])].filter(([key, { files }]) => {
       const desired = fleet.desired.get(key);
       const record = host.records.get(key);
       const atRest = desired && record && !lags(record, desired) && !desired.refused;
@@ -198,9 +198,7 @@ function desiredApps({ desired }: Fleet, keys: readonly AppKey[]): FleetApp[] {
 
 /** Whether all of its files are known to be there by the record. */
 function isSettled(record: AppRecord | undefined): record is AppRecord {
-  return (
-    record !== undefined && record.digest !== null && record.unfinished.length + (record.suspected?.length ?? 0) === 0
-  );
+  return record !== undefined && record.digest !== null && !isUnfinished(record);
 }
 
 function failed(apps: readonly FleetApp[], error: FssyncError): VerifyOutcome {

@@ -1,15 +1,9 @@
-import type { Logger } from "pino";
 import type { AppKey } from "../../model/app.ts";
 import type { Reason } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { Failure } from "../../model/record.ts";
 import { isDown, needsLook } from "../../plan/state.ts";
 import type { ContentPair } from "../../plan/verify-report.ts";
-import type { Clock } from "../../ports/clock.ts";
-import type { GitSource } from "../../ports/git-source.ts";
-import type { Transport } from "../../ports/transport.ts";
-import type { DriftOptions } from "../drift-options.ts";
-import type { Fleet } from "../fleet.ts";
 import type { Report } from "../report.ts";
 import type { Operation, Selection } from "../requests.ts";
 import { Contents } from "./contents.ts";
@@ -19,10 +13,6 @@ import { Patrol } from "./patrol.ts";
 import { Places } from "./places.ts";
 
 export interface VerificationOptions extends HostVerifierOptions {
-  readonly fleet: Fleet;
-  readonly source: GitSource;
-  readonly transport: Transport;
-  readonly drift: DriftOptions;
   readonly report: Report;
   /** Hosts worked on at a time, whatever for. */
   readonly concurrency: number;
@@ -30,8 +20,6 @@ export interface VerificationOptions extends HostVerifierOptions {
   readonly enqueue: (key: HostKey) => void;
   /** Whether nothing is looked at of its own accord now. */
   readonly paused: () => boolean;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 export interface Turn {

@@ -14,8 +14,12 @@ import type { Transport } from "./ports/transport.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { DriftOptions } from "./reconcile/drift-options.ts";
+import { Operations } from "./reconcile/operations.ts";
+import { RecentEvents } from "./reconcile/recent-events.ts";
+import { StoredSuspender } from "./reconcile/stored-suspender.ts";
+import type { SiteDesk } from "./http/site.ts";
 import { globs } from "./config/globs.ts";
-import { RepoController } from "./reconcile/repo-controller.ts";
+import { RepoController, type Hook } from "./reconcile/repo-controller.ts";
 import { GitMirrorSource } from "./source/git-source.ts";
 import { lockDataDir } from "./store/data-dir-lock.ts";
 import { SqliteStatusStore } from "./store/sqlite-status-store.ts";
@@ -36,6 +40,8 @@ export interface Places {
 export interface Assembly extends AsyncDisposable {
   readonly controller: Controller;
   readonly metrics: Metrics;
+  /** For the HTTP API. */
+  readonly desk: SiteDesk;
   readonly controlSocket: string;
   /** Removes from the store the repos that are not configured any more. Returns their names; their hosts keep their files. */
   forgetOthers(): Promise<string[]>;
@@ -58,16 +64,20 @@ export async function assemble(
   await store.open();
   const metrics = new Metrics({ clock, version });
   metrics.leader(true);
+  const events = new RecentEvents({ clock });
   const repos = configs.map((config) => {
     const name = config.metadata.name;
     const common = { ...places, name, dataDir, runDir, secrets, log: log.child({ repo: name }) };
-    return made.use(assembleRepo(config, { ...common, store, metrics, retry })).controller;
+    return made.use(assembleRepo(config, { ...common, store, metrics, retry, events: events.forRepo(name) }))
+      .controller;
   });
   const controller = made.use(new Controller({ repos, clock }));
+  const operations = made.use(new Operations({ controller, clock }));
   const stack = made.move();
   return {
     controller,
     metrics,
+    desk: { controller, operations, events, suspender: new StoredSuspender({ controller }) },
     controlSocket: join(runDir, CONTROL_SOCKET),
     forgetOthers: () => forgetOthers(store, new Set(repos.map(({ repo }) => repo))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
@@ -137,11 +147,17 @@ export function assembleRepo(config: ConfigRepo, around: RepoSurroundings): Asse
       drift: driftOptions(config.spec),
       sudo: config.spec.ssh.sudo,
       suspend: config.spec.suspend,
+      hook: hookOf(config.spec.git, around.secrets),
       telemetry,
       clock: systemClock,
     }),
   );
   return { controller, transport: parts.transport, [Symbol.asyncDispose]: () => made.disposeAsync() };
+}
+
+function hookOf({ branch, webhook }: ConfigRepo["spec"]["git"], secrets: Secrets): Hook {
+  const secret = reader(secrets, webhook?.secretRef);
+  return { branch, ...(secret && { secret }) };
 }
 
 /** As many checks at most as leave half of the workers to syncs. */

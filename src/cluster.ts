@@ -18,6 +18,10 @@ import type { AppKey } from "./model/app.ts";
 import type { HostKey } from "./model/host.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Controller } from "./reconcile/controller.ts";
+import { Operations } from "./reconcile/operations.ts";
+import { alsoTo, RecentEvents } from "./reconcile/recent-events.ts";
+import { KubernetesSuspender } from "./kubernetes/suspender.ts";
+import type { SiteDesk } from "./http/site.ts";
 
 /** How long the last records may take to be written when the controller ends. */
 const LAST_WRITES = 3000;
@@ -62,10 +66,13 @@ export async function assembleCluster(
       })
     : undefined;
 
+  let desk: SiteDesk | undefined;
+
   async function lead(term: Term | undefined, work: (leadership: Leadership) => Promise<void>): Promise<void> {
     await using stack = new AsyncDisposableStack();
     metrics.leader(true);
     stack.defer(() => metrics.leader(false));
+    const events = new RecentEvents({ clock: systemClock });
     const clock = systemClock;
     const writer = stack.use(new StatusWriter({ client, clock, log, mayWrite: () => term?.valid() ?? true }));
     const suspended = (repo: string, app: AppKey, host: HostKey): boolean => supervisor.holds(repo, app, host);
@@ -73,7 +80,15 @@ export async function assembleCluster(
     const store = stack.use(new KubernetesStatusStore({ client, writer, suspended, keeps, clock, log }));
     stack.defer(() => writer.flush(AbortSignal.timeout(LAST_WRITES)));
     const build: BuildRepo = (name, config, parts) => {
-      const repo = assembleRepo(config, { ...around, ...parts, name, store, log: log.child({ repo: name }) });
+      const told = alsoTo(parts.events, events.forRepo(name));
+      const repo = assembleRepo(config, {
+        ...around,
+        ...parts,
+        events: told,
+        name,
+        store,
+        log: log.child({ repo: name }),
+      });
       return {
         controller: repo.controller,
         allow: (milliseconds) => repo.transport.allow?.(milliseconds),
@@ -81,6 +96,7 @@ export async function assembleCluster(
       };
     };
     const controller = new Controller({ repos: [], clock });
+    const operations = stack.use(new Operations({ controller, clock }));
     const remaining = term && (() => term.remaining());
     const supervisor: Supervisor = stack.use(
       new Supervisor({
@@ -101,6 +117,8 @@ export async function assembleCluster(
     term?.signal.addEventListener("abort", () => supervisor.allow(0), { once: true });
     const lost = term?.signal ?? new AbortController().signal;
     const start = () => supervisor.start();
+    desk = { controller, operations, events, suspender: new KubernetesSuspender({ client }) };
+    stack.defer(() => (desk = undefined));
     await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
   }
 
@@ -108,6 +126,7 @@ export async function assembleCluster(
   const stack = made.move();
   return {
     exposeMetrics: () => metrics.expose(),
+    desk: () => desk,
     notReady: () => {
       // Once is enough: an API server that goes away later must not take the pods out of service.
       answered ||= elector?.leader !== undefined;

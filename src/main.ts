@@ -16,6 +16,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 // What a command does not need is not loaded: `status` opens no HTTP client and no metrics.
 process.exitCode = await runProgram(process.argv, version, {
+  version,
   async program(globals, { log, retry }) {
     const [{ assemble }, { loadConfigRepos }] = await Promise.all([
       import("./assembly.ts"),

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { SiteDesk } from "../http/site.ts";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
@@ -9,6 +10,8 @@ import type { Globals, InKubernetes, LeaderElection } from "./globals.ts";
 
 /** What the composition root makes for commands; they know no adapter. */
 export interface Builders {
+  /** Of fssync. */
+  readonly version: string;
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
   /** The program in Kubernetes. Throws DataDirInUse, KubeconfigInvalid. */
@@ -43,6 +46,8 @@ export interface Leadership {
 export interface Cluster extends AsyncDisposable {
   /** Prometheus' text format. */
   readonly exposeMetrics: () => Promise<string>;
+  /** For the HTTP API, while this process leads. */
+  readonly desk: () => SiteDesk | undefined;
   /** Why the process is of no use yet; null when it leads or follows. */
   readonly notReady: () => string | null;
   /** Leads whenever it may, until the signal aborts. `lead` resolves when its work is over. */
@@ -50,6 +55,8 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export interface Program extends AsyncDisposable {
+  /** For the HTTP API. */
+  readonly desk: SiteDesk;
   readonly controller: Controller;
   readonly controlSocket: string;
   /** See `Assembly`. */

@@ -29,7 +29,7 @@ export function withGlobals(command: Command): Command {
         .argParser(path),
     )
     .addOption(
-      env("--listen <address:port>", "where /healthz, /readyz and /metrics are served", "LISTEN").default(
+      env("--listen <address:port>", "where the API, /healthz, /readyz and /metrics are served", "LISTEN").default(
         "127.0.0.1:8080",
       ),
     )
@@ -92,6 +92,48 @@ export function withLeader(command: Command): Command {
   return command.addOption(
     switchable("--kubernetes", "ask the leader whose data dir this is; read no file", "KUBERNETES"),
   );
+}
+
+/** What is served over the network besides metrics, to whom, and how. */
+export interface ServerOptions {
+  readonly metricsListen?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  /** Name of the Secret with API tokens. */
+  readonly tokensSecret?: string;
+  /** Whether callers may show tokens of Kubernetes. */
+  readonly kubernetesAuth: boolean;
+  readonly compat: boolean;
+  readonly compatAnonymous: boolean;
+}
+
+export function withServer(command: Command): Command {
+  return command
+    .addOption(env("--metrics-listen <address:port>", "an address of its own for /metrics", "METRICS_LISTEN"))
+    .addOption(
+      env("--tls-cert <file>", "serve TLS with this certificate; read again when it changes", "TLS_CERT").argParser(
+        path,
+      ),
+    )
+    .addOption(env("--tls-key <file>", "the certificate's private key", "TLS_KEY").argParser(path))
+    .addOption(
+      env(
+        "--tokens-secret <name>",
+        "Secret with the tokens that may use the API: keys read, pull, operate",
+        "TOKENS_SECRET",
+      ),
+    )
+    .addOption(
+      switchable("--kubernetes-auth", "with --kubernetes: the API takes Kubernetes' tokens too", "KUBERNETES_AUTH"),
+    )
+    .addOption(switchable("--compat", "serve the predecessor's endpoints too", "COMPAT"))
+    .addOption(
+      switchable(
+        "--compat-anonymous",
+        "with --compat: to whoever reaches the address, without a token",
+        "COMPAT_ANONYMOUS",
+      ),
+    );
 }
 
 export function withLeaderElection(command: Command): Command {

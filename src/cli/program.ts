@@ -2,7 +2,15 @@ import { Argument, Command, CommanderError, type OptionValues } from "commander"
 import type { Logger } from "pino";
 import { asFssyncError, REASONS } from "../model/errors.ts";
 import type { LogLevel } from "../log/levels.ts";
-import { inKubernetes, withGlobals, withKubernetes, withLeader, withLeaderElection, type Globals } from "./globals.ts";
+import {
+  inKubernetes,
+  withGlobals,
+  withKubernetes,
+  withLeader,
+  withLeaderElection,
+  withServer,
+  type Globals,
+} from "./globals.ts";
 import type { Builders } from "./builders.ts";
 
 /** What a command works with. */
@@ -45,9 +53,11 @@ export async function runProgram(argv: readonly string[], version: string, build
   const apps = () => new Argument("[apps...]", "apps as mod/env/app; all when none is named");
 
   add(
-    withLeaderElection(
-      withKubernetes(
-        new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"),
+    withServer(
+      withLeaderElection(
+        withKubernetes(
+          new Command("run").description("the controller: keeps hosts equal to Git until it is told to stop"),
+        ),
       ),
     ),
     async () => (await import("./commands/run.ts")).runCommand,

@@ -78,6 +78,19 @@ const Git = z.strictObject({
   secretRef: SecretRef.optional().describe(
     "Secret with username and password (https), or identity and known_hosts (ssh).",
   ),
+  webhook: z
+    .strictObject({
+      secretRef: SecretRef.describe("Secret with token: what GitLab, GitHub, Gitea or a script signs webhooks with."),
+    })
+    .optional()
+    .describe("Who may say over HTTP that the branch moved; no webhook is believed when absent."),
+  author: z
+    .strictObject({
+      name: nameOfAuthor("expected a name without < and >").describe("Name of the author."),
+      email: nameOfAuthor("expected an e-mail address").describe("E-mail address of the author."),
+    })
+    .prefault({ name: "fssync", email: "fssync@localhost" })
+    .describe("Author of the commits that people make through POST /modify."),
 });
 
 const Layout = z.strictObject({
@@ -272,6 +285,12 @@ export const ConfigRepo = z
   })
   .describe("A Git repo whose files fssync keeps on hosts.");
 export type ConfigRepo = z.output<typeof ConfigRepo>;
+
+/** What git takes for a part of `name <email>`. */
+function nameOfAuthor(expectation: string) {
+  // oxlint-disable-next-line no-control-regex
+  return z.string({ error: expectation }).regex(/^[^<>\x00-\x1f\x7f]{1,200}$/, { error: expectation });
+}
 
 function httpUrl(rules: { placeholders: boolean }) {
   return z.string({ error: "expected a URL" }).refine((text) => httpUrlMistake(text, rules) === undefined, {

@@ -137,6 +137,10 @@ export const REASONS = {
   ),
   EmptyTree: local("The commit holds no app at all.", "Restore the tree; the last good revision stays in force."),
   MirrorCorrupt: local("The local mirror is damaged.", "fssync clones it again by itself."),
+  PushFailed: local(
+    "A commit could not be pushed to the Git remote.",
+    "Give the login of git.secretRef the right to push to the branch, or look why the branch refuses it.",
+  ),
   // Inventory.
   InventoryFailed: local(
     "The CMDB could not be read.",
@@ -161,6 +165,14 @@ export const REASONS = {
   ControllerLost: local(
     "The controller that was asked went away before it answered.",
     "Look at its log; what it had begun it goes on with after a restart.",
+  ),
+  Unauthorized: local(
+    "The controller that was asked does not know who asks, or does not let them do that.",
+    "Name a token with --token-file that has the role; docs/api.md says how tokens are made.",
+  ),
+  SuspendedElsewhere: local(
+    "It is suspended in the configuration file, where only people lift it.",
+    "Take spec.suspend out of the file and restart fssync.",
   ),
   StoreTooNew: local("The status store was written by a newer fssync.", "Use that fssync, or another --data-dir."),
   StoreCorrupt: local("The status store is damaged.", "It was set aside; every host is synced anew."),

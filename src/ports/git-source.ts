@@ -32,6 +32,10 @@ export interface GitSource extends AsyncDisposable {
   sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>>;
   /** The content of a blob; null when it has more than `limit` bytes. Throws SourceUnavailable. */
   content(blob: string, limit: number): Promise<Buffer | null>;
+  /** Whether the commit is the newest one or below it: what was force-pushed away is not. Asks nobody. */
+  contains(commit: string): Promise<boolean>;
+  /** The commits that changed files of the app, overlay included, newest first. Throws SourceUnavailable. */
+  history(app: AppKey, limit: number): Promise<readonly CommitInfo[]>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */
   pin(commits: Iterable<string>): Promise<void>;
   /** Removes the snapshots and pins that are not listed. */
@@ -49,4 +53,14 @@ export interface Discovery {
 export interface BaseApp {
   readonly digest: Digest;
   readonly manifest: Manifest;
+}
+
+export interface CommitInfo {
+  readonly commit: string;
+  readonly revision: Revision;
+  readonly author: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** First line of the message. */
+  readonly subject: string;
 }

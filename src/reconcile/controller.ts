@@ -1,3 +1,4 @@
+import { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
@@ -7,14 +8,17 @@ import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
 import type { Operation, Selection, Wish } from "./requests.ts";
-import { select, type Named } from "./selection.ts";
+import { inScope, select, type Named } from "./selection.ts";
 
-export interface SyncRequest extends Named, Wish {}
+export interface SyncRequest extends Named, Wish {
+  /** Fails with the inventory's problem, and touches no host, when the inventory did not answer now. */
+  readonly needsInventory?: boolean;
+}
 
 /** Progress of a sync: first how many hosts and which repos are left alone, then each host as it is done. */
 export type SyncProgress =
   | { readonly kind: "start"; readonly hosts: number; readonly suspended: readonly string[] }
-  | { readonly kind: "host"; readonly host: HostKey; readonly left: number };
+  | { readonly kind: "host"; readonly repo: string; readonly host: HostKey; readonly left: number };
 
 export interface VerifyRequest extends Named {
   /** Whether the contents of changed text files are wanted, where they may be shown. */
@@ -63,6 +67,15 @@ export class Controller implements Desk, AsyncDisposable {
     this.#repos.delete(repo);
   }
 
+  /** By name. */
+  get repos(): readonly RepoController[] {
+    return [...this.#repos].sort((a, b) => (a.repo < b.repo ? -1 : 1));
+  }
+
+  repo(name: string): RepoController | undefined {
+    return this.#repos.values().find(({ repo }) => repo === name);
+  }
+
   async load(): Promise<void> {
     await Promise.all([...this.#repos].map((repo) => repo.load()));
   }
@@ -78,8 +91,9 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
-    await this.#refresh(signal);
-    const selected = select([...this.#repos], request);
+    await this.#refresh(signal, request);
+    if (request.needsInventory) this.#requireInventory(request);
+    const selected = select(this.repos, request);
     const operations = selected.map(({ repo, selection }) => ({
       repo,
       selection,
@@ -91,7 +105,7 @@ export class Controller implements Desk, AsyncDisposable {
     const reports = operations.map(({ repo, selection, operation }) =>
       report(repo, { ...selection, hosts: operation.hosts }),
     );
-    return { attempted, report: { repos: reports }, problems: this.#problems() };
+    return { attempted, report: { repos: reports }, problems: this.#problems(request) };
   }
 
   async verify(
@@ -99,8 +113,8 @@ export class Controller implements Desk, AsyncDisposable {
     progress: (event: SyncProgress) => void,
     signal: AbortSignal,
   ): Promise<VerifyResult> {
-    await this.#refresh(signal);
-    const operations = select([...this.#repos], request).map(({ repo, selection }) => ({
+    await this.#refresh(signal, request);
+    const operations = select(this.repos, request).map(({ repo, selection }) => ({
       repo,
       selection,
       operation: repo.verify(selection, request),
@@ -110,28 +124,33 @@ export class Controller implements Desk, AsyncDisposable {
       reportVerified(report(repo, { ...selection, hosts }), findings),
     );
     const contents = reportContents(operations.flatMap(({ operation }) => [...operation.contents]));
-    return { attempted, report: { repos: reports }, problems: this.#problems(), contents };
+    return { attempted, report: { repos: reports }, problems: this.#problems(request), contents };
   }
 
   /** Waits for the operations; returns how many hosts they are for. */
   async #all(
-    operations: readonly { readonly operation: Operation }[],
+    operations: readonly { readonly repo: RepoController; readonly operation: Operation }[],
     options: { progress: (event: SyncProgress) => void; suspended: readonly string[]; signal: AbortSignal },
   ): Promise<number> {
     const { progress, suspended, signal } = options;
     const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
     let left = attempted;
     progress({ kind: "start", hosts: left, suspended });
-    for (const { operation } of operations) {
-      operation.onAttempted((host) => progress({ kind: "host", host, left: --left }));
+    for (const { repo, operation } of operations) {
+      operation.onAttempted((host) => progress({ kind: "host", repo: repo.repo, host, left: --left }));
     }
     await orAborted(Promise.all(operations.map(({ operation }) => operation.finished)), signal);
     return attempted;
   }
 
   async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {
-    await this.#refresh(signal);
-    const repos = select([...this.#repos], named).map(async ({ repo, selection }) => ({
+    await this.#refresh(signal, named);
+    return await this.planKnown(named);
+  }
+
+  /** The same by what is known already: asks neither Git nor inventories. */
+  async planKnown(named: Named): Promise<PlanReport> {
+    const repos = select(this.repos, named).map(async ({ repo, selection }) => ({
       name: repo.repo,
       revision: repo.fleet.revision,
       ...(repo.suspension.now.repo ? { suspended: true as const } : {}),
@@ -160,13 +179,21 @@ export class Controller implements Desk, AsyncDisposable {
     await Promise.all([...this.#repos].map((repo) => repo[Symbol.asyncDispose]()));
   }
 
-  async #refresh(signal: AbortSignal): Promise<void> {
-    const active = [...this.#repos].filter(({ suspension }) => !suspension.now.repo);
+  async #refresh(signal: AbortSignal, { scope = {} }: Named): Promise<void> {
+    const active = inScope(this.repos, scope).filter(({ suspension }) => !suspension.now.repo);
     await Promise.all(active.map((repo) => repo.refresh(signal)));
   }
 
-  #problems() {
-    return [...this.#repos].flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+  #problems({ scope = {} }: Named) {
+    const repos = inScope(this.repos, scope);
+    return repos.flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+  }
+
+  #requireInventory({ scope = {} }: Named): void {
+    for (const repo of inScope(this.repos, scope)) {
+      const failed = repo.problemsOf("inventory").find(({ reason }) => reason !== "InvalidHost");
+      if (failed) throw new FssyncError(failed.reason, failed.message);
+    }
   }
 }
 

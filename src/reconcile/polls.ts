@@ -103,6 +103,10 @@ export class Polls {
     this.#inventory.trigger();
   }
 
+  triggerGit(): void {
+    this.#git.trigger();
+  }
+
   /** Asks Git and then the inventory, once; what goes wrong is among the problems. */
   async refresh(signal: AbortSignal): Promise<void> {
     await this.#git.poll(signal);

@@ -6,6 +6,7 @@ import { hasWork, laggingHosts } from "../plan/lagging.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
 import { isDown } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { GitEditor } from "../ports/git-editor.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { Events } from "../ports/events.ts";
 import type { Inventory } from "../ports/inventory.ts";
@@ -51,6 +52,10 @@ export interface RepoControllerOptions {
   /** See `PollsOptions`; true unless given. */
   readonly alone?: boolean;
   readonly source: GitSource;
+  /** Commits to the branch; absent where nobody may. */
+  readonly editor?: GitEditor;
+  /** The branch that hosts follow, and who may say that it moved. */
+  readonly hook?: Hook;
   readonly inventory: Inventory;
   readonly transport: Transport;
   readonly store: StatusStore;
@@ -58,6 +63,12 @@ export interface RepoControllerOptions {
   readonly events?: Events;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+export interface Hook {
+  readonly branch: string;
+  /** The keys of the Secret that signs webhooks; absent when none is named: no webhook is believed then. */
+  readonly secret?: () => Promise<ReadonlyMap<string, string>>;
 }
 
 /** Backoff of failed hosts and the longest pause of a failing poll (design: 1 s to 5 min). */
@@ -130,6 +141,23 @@ export class RepoController implements AsyncDisposable {
 
   get fleet(): Fleet {
     return this.#fleet;
+  }
+
+  get source(): GitSource {
+    return this.#options.source;
+  }
+
+  get editor(): GitEditor | undefined {
+    return this.#options.editor;
+  }
+
+  get hook(): Hook | undefined {
+    return this.#options.hook;
+  }
+
+  /** Asks Git now, or as soon as the poll under way is over; many calls are one poll. */
+  lookAtGit(): void {
+    this.#polls.triggerGit();
   }
 
   get suspension(): Suspension {

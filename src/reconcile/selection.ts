@@ -1,4 +1,4 @@
-import type { AppKey } from "../model/app.ts";
+import { appId, type AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
 import { parseHostText, type HostKey } from "../model/host.ts";
 import type { Fleet } from "./fleet.ts";
@@ -8,15 +8,26 @@ import type { Selection } from "./requests.ts";
 export interface Named {
   readonly apps: readonly string[];
   readonly hosts: readonly string[];
+  /** Narrows it to the apps that have all of these; of one repo when it is named. */
+  readonly scope?: Scope;
+}
+
+export interface Scope {
+  readonly repo?: string;
+  readonly mod?: string;
+  readonly env?: string;
+  readonly app?: string;
 }
 
 /** What the names mean in each of the fleets. Throws UnknownName for a name that none of them knows. */
-export function select<Repo extends { readonly fleet: Fleet }>(
-  repos: readonly Repo[],
-  { apps, hosts }: Named,
+export function select<Repo extends { readonly repo: string; readonly fleet: Fleet }>(
+  all: readonly Repo[],
+  { apps: named, hosts, scope = {} }: Named,
 ): { readonly repo: Repo; readonly selection: Selection }[] {
+  const repos = inScope(all, scope);
   const known = new Set(repos.flatMap(({ fleet }) => [...fleet.desired.keys()]));
-  for (const app of apps) if (!known.has(app as AppKey)) throw unknownApp(app, known);
+  for (const app of named) if (!known.has(app as AppKey)) throw unknownApp(app, known);
+  const apps = narrowed(named, known, scope);
   const wanted = new Set(apps as readonly AppKey[]);
   const chosen = repos.map((repo) => ({ repo, keys: hostKeys(repo.fleet, hosts) }));
   for (const host of hosts) {
@@ -29,6 +40,25 @@ export function select<Repo extends { readonly fleet: Fleet }>(
       ...(hosts.length > 0 ? { hosts: new Set([...keys.values()].flat()) } : {}),
     },
   }));
+}
+
+/** The repos that the scope names. Throws UnknownName when there is none of that name. */
+export function inScope<Repo extends { readonly repo: string }>(all: readonly Repo[], { repo: name }: Scope): Repo[] {
+  const repos = all.filter(({ repo }) => name === undefined || repo === name);
+  if (repos.length > 0 || name === undefined) return repos;
+  throw new FssyncError("UnknownName", `no repo ${name}; there are ${all.map(({ repo }) => repo).join(", ")}`);
+}
+
+/** Of the apps that were named, or of all, those in the scope; none only when none was named and the scope says nothing. */
+function narrowed(named: readonly string[], known: ReadonlySet<string>, scope: Scope): readonly string[] {
+  const parts = (["mod", "env", "app"] as const).filter((part) => scope[part] !== undefined);
+  if (parts.length === 0) return named;
+  const apps = (named.length > 0 ? named : [...known]).filter((key) => {
+    const id = appId(key as AppKey);
+    return parts.every((part) => id[part] === scope[part]);
+  });
+  if (apps.length > 0) return apps;
+  throw new FssyncError("UnknownName", `no app with ${parts.map((part) => `${part} ${scope[part]}`).join(", ")}`);
 }
 
 function hostKeys(fleet: Fleet, names: readonly string[]): Map<string, HostKey[]> {

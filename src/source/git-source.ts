@@ -5,7 +5,7 @@ import { FssyncError } from "../model/errors.ts";
 import type { DesiredApp } from "../model/manifest.ts";
 import { revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { BaseApp, Discovery, GitSource } from "../ports/git-source.ts";
+import type { BaseApp, CommitInfo, Discovery, GitSource } from "../ports/git-source.ts";
 import { readBlob } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
 import { Checksums, type Sum } from "./checksums.ts";
@@ -150,6 +150,14 @@ export class GitMirrorSource implements GitSource {
       () => readBlob(this.#git, blob, limit),
       (error) => this.#isDamage(error, new Set([blob])),
     );
+  }
+
+  async contains(_commit: string): Promise<boolean> {
+    throw new Error("not built yet");
+  }
+
+  async history(_app: AppKey, _limit: number): Promise<readonly CommitInfo[]> {
+    throw new Error("not built yet");
   }
 
   async pin(commits: Iterable<string>): Promise<void> {

@@ -4,7 +4,7 @@ import { FssyncError } from "../../src/model/errors.ts";
 import type { Host, HostKey } from "../../src/model/host.ts";
 import type { DesiredApp } from "../../src/model/manifest.ts";
 import { revision, type Revision } from "../../src/model/revision.ts";
-import type { BaseApp, Discovery, GitSource } from "../../src/ports/git-source.ts";
+import type { BaseApp, CommitInfo, Discovery, GitSource } from "../../src/ports/git-source.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../../src/ports/inventory.ts";
 import type { FleetObservation, RepoTelemetry, SyncResult, VerifyResult } from "../../src/ports/telemetry.ts";
 import type {
@@ -112,6 +112,22 @@ export class FakeGitSource implements GitSource {
 
   async content(blob: string): Promise<Buffer | null> {
     return Buffer.from(`content of ${blob}\n`);
+  }
+
+  async contains(commit: string): Promise<boolean> {
+    return this.#discoveries.has(commit) && !this.lost.has(commit);
+  }
+
+  /** Every commit that holds the app, the newest first. */
+  async history(app: AppKey, limit: number): Promise<readonly CommitInfo[]> {
+    const holding = [...this.#discoveries.values()].filter(({ apps }) => apps.has(app)).toReversed();
+    return holding.slice(0, limit).map(({ commit, revision: at }) => ({
+      commit,
+      revision: at,
+      author: "A <a@example.com>",
+      at: 0,
+      subject: commit,
+    }));
   }
 
   async pin(commits: Iterable<string>): Promise<void> {

@@ -1,10 +1,12 @@
 import { setFlagsFromString } from "node:v8";
 import { startControlServer } from "../../http/control-server.ts";
-import { listen, publicServer } from "../../http/server.ts";
+import { listen } from "../../http/listen.ts";
+import { metricsServer, publicServer } from "../../http/server.ts";
+import type { Site, SiteDesk } from "../../http/site.ts";
 import { aborted, orAborted } from "../../ports/abort.ts";
 import type { Controller } from "../../reconcile/controller.ts";
 import type { Leadership } from "../builders.ts";
-import type { InKubernetes, LeaderElection } from "../globals.ts";
+import type { InKubernetes, LeaderElection, ServerOptions } from "../globals.ts";
 import type { Context } from "../program.ts";
 
 /** How long syncs under way may take after SIGTERM; Kubernetes gives 30 s in all. */
@@ -19,19 +21,26 @@ setFlagsFromString("--optimize-for-size");
 export async function runCommand(
   context: Context,
   _: string[],
-  options: InKubernetes & LeaderElection,
+  options: InKubernetes & LeaderElection & ServerOptions,
 ): Promise<number> {
-  await (options.kubernetes ? runInCluster(context, options) : runStandalone(context));
+  await (options.kubernetes ? runInCluster(context, options) : runStandalone(context, options));
   return 0;
 }
 
-async function runStandalone(context: Context): Promise<void> {
+async function runStandalone(context: Context, options: ServerOptions): Promise<void> {
   const { build, log, signal } = context;
   let notReady: string | null = "starting";
+  let desk: SiteDesk | undefined = undefined;
   await using program = await build.program(context, { log, retry: true });
   const { controller } = program;
   await using stack = new AsyncDisposableStack();
-  const address = await serve(context, stack, program.exposeMetrics, () => notReady);
+  const site: Site = {
+    version: build.version,
+    metrics: program.exposeMetrics,
+    notReady: () => notReady,
+    desk: () => desk,
+  };
+  const address = await serve(context, options, stack, site);
 
   const forgotten = await program.forgetOthers();
   if (forgotten.length > 0) log.info({ repos: forgotten }, "repos forgotten that are not configured any more");
@@ -39,6 +48,7 @@ async function runStandalone(context: Context): Promise<void> {
   controller.start(signal);
   const control = await startControlServer(controller, program.controlSocket);
   stack.defer(() => control.close());
+  desk = program.desk;
   notReady = null;
   log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
 
@@ -47,12 +57,17 @@ async function runStandalone(context: Context): Promise<void> {
   await drain(context, controller, DRAIN_DEADLINE);
 }
 
-async function runInCluster(context: Context, options: InKubernetes & LeaderElection): Promise<void> {
+async function runInCluster(context: Context, options: InKubernetes & LeaderElection & ServerOptions): Promise<void> {
   const { build, log, signal } = context;
   await using cluster = await build.cluster({ ...context, ...options }, log);
   await using stack = new AsyncDisposableStack();
-  const notReady = () => (signal.aborted ? "stopping" : cluster.notReady());
-  const address = await serve(context, stack, cluster.exposeMetrics, notReady);
+  const site: Site = {
+    version: build.version,
+    metrics: cluster.exposeMetrics,
+    notReady: () => (signal.aborted ? "stopping" : cluster.notReady()),
+    desk: () => cluster.desk(),
+  };
+  const address = await serve(context, options, stack, site);
   log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
   const deadline = options.leaderElect ? HANDOVER_DEADLINE : DRAIN_DEADLINE;
   await cluster.run((leadership) => lead(context, leadership, deadline), signal);
@@ -83,12 +98,23 @@ async function drain({ log, impatient }: Context, controller: Controller, deadli
 }
 
 async function serve(
-  { listen: listenOn }: Context,
+  { listen: listenOn, log }: Context,
+  { metricsListen, compat, compatAnonymous }: ServerOptions,
   stack: AsyncDisposableStack,
-  metrics: () => Promise<string>,
-  notReady: () => string | null,
+  site: Site,
 ): Promise<string> {
-  const server = publicServer({ metrics, notReady });
+  const server = await publicServer({
+    site,
+    access: null,
+    ...(compat && { compat: { anonymous: compatAnonymous } }),
+    metricsElsewhere: metricsListen !== undefined,
+    log: log.child({ in: "http" }),
+  });
   stack.defer(() => server.close());
+  if (metricsListen !== undefined) {
+    const metrics = metricsServer(site);
+    stack.defer(() => metrics.close());
+    await listen(metrics, metricsListen, "--metrics-listen");
+  }
   return await listen(server, listenOn);
 }

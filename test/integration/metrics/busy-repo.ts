@@ -1,7 +1,8 @@
 import { setInterval } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import { systemClock } from "../../../src/clock/system-clock.ts";
-import { listen, publicServer } from "../../../src/http/server.ts";
+import { listen } from "../../../src/http/listen.ts";
+import { metricsServer } from "../../../src/http/server.ts";
 import { Metrics } from "../../../src/metrics/metrics.ts";
 import type { AppKey } from "../../../src/model/app.ts";
 import type { Drift } from "../../../src/model/drift.ts";
@@ -38,7 +39,7 @@ export class BusyRepo implements AsyncDisposable {
     const problems: Problem[] = [{ reason: "InventoryFailed", message: "no answer", since: Date.now() }];
     const now = () => systemClock.now();
     telemetry.observe(observeFleet({ repo, fleet, suspension, problems: () => problems, now }));
-    const server = publicServer({ metrics: () => metrics.expose(), notReady: () => null });
+    const server = metricsServer({ metrics: () => metrics.expose(), notReady: () => null });
     return new BusyRepo(await listen(server, "127.0.0.1:0"), server, telemetry);
   }
 

@@ -2,7 +2,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/clock/system-clock.ts";
-import { listen, publicServer } from "../../../src/http/server.ts";
+import { listen } from "../../../src/http/listen.ts";
+import { metricsServer } from "../../../src/http/server.ts";
 import { Metrics } from "../../../src/metrics/metrics.ts";
 import type { AppKey } from "../../../src/model/app.ts";
 import type { Reason } from "../../../src/model/errors.ts";
@@ -45,7 +46,7 @@ class ScrapedFleet implements AsyncDisposable {
   readonly #keys: readonly AppKey[];
   readonly #fleet: Fleet;
   readonly #metrics = new Metrics({ clock: systemClock, version: "0.1.0" });
-  readonly #server = publicServer({ metrics: () => this.#metrics.expose(), notReady: () => null });
+  readonly #server = metricsServer({ metrics: () => this.#metrics.expose(), notReady: () => null });
   #apps: ReadonlyMap<AppKey, DesiredApp> = new Map();
   #commits = 0;
   #scraper: ChildProcess | undefined;

@@ -12,7 +12,13 @@ describe("loading a configuration file", () => {
       metadata: { name: "serverfiles" },
       spec: {
         drift: { interval: 3_600_000, action: "report", concurrency: 8, ignore: [], keep: 5 },
-        git: { url: "https://git.example.com/ops/files.git", branch: "main", interval: 10_000, timeout: 60_000 },
+        git: {
+          url: "https://git.example.com/ops/files.git",
+          branch: "main",
+          interval: 10_000,
+          timeout: 60_000,
+          author: { name: "fssync", email: "fssync@localhost" },
+        },
         layout: {},
         inventory: { interval: 60_000, envAliases: {}, maxShrinkPercent: 50, static: [] },
         ssh: { user: "root", port: 22, hostKeys: "strict", client: "openssh", sudo: false, connectTimeout: 10_000 },
@@ -67,7 +73,7 @@ sync: { owner: 0, group: "33" }`),
     const second = document("inventory: {}\nssh: { client: builtin, port: 70000 }", "two");
     expect(await mistakes(`${first}---\n${second}`)).toEqual([
       "fssync.yaml:5: one: spec.git.interval: 10 — expected a duration like 10s, 5m or 1h",
-      "fssync.yaml:5: one: spec.git.timeut: unknown key — expected one of url, branch, interval, timeout, secretRef",
+      "fssync.yaml:5: one: spec.git.timeut: unknown key — expected one of url, branch, interval, timeout, secretRef, webhook, author",
       "fssync.yaml:6: one: spec.inventory.http.url: missing — expected a URL",
       "fssync.yaml:6: one: spec.inventory: {http, static} — expected exactly one of http, httpSD, file, static",
       "fssync.yaml:7: one: spec.suspend: 1 — expected true or false",

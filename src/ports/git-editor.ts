@@ -1,0 +1,16 @@
+/** Changes one file of the branch: a commit on top of the newest one, pushed. */
+export interface GitEditor {
+  /**
+   * Asks `edit` for the new content of the file at the newest commit (null: there is none, or there shall be
+   * none), commits and pushes; when the branch has moved meanwhile, all of it again. Returns the commit; null
+   * when `edit` changed nothing. What `edit` throws comes through. Throws FetchFailed, PushFailed.
+   */
+  commit(change: FileChange, signal: AbortSignal): Promise<string | null>;
+}
+
+export interface FileChange {
+  /** In the repo, `env/prod/web/etc/app.conf`. */
+  readonly path: string;
+  readonly edit: (before: Buffer | null) => Buffer | null;
+  readonly message: string;
+}

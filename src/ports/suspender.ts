@@ -1,0 +1,33 @@
+import type { AppKey } from "../model/app.ts";
+import type { HostKey } from "../model/host.ts";
+
+/** A whole repo, one app of it everywhere, or one host with all its apps of the repo. */
+export interface SuspendTarget {
+  readonly repo: string;
+  readonly app?: AppKey;
+  readonly host?: HostKey;
+}
+
+export interface SuspendRequest {
+  /** False lets the work go on. */
+  readonly suspend: boolean;
+  /** Who asks. */
+  readonly by: string;
+  /** Why, in the words of whoever asks; empty when they said nothing. */
+  readonly reason: string;
+}
+
+/** Stops work on something, or lets it go on; it stays so across restarts. */
+export interface Suspender {
+  /** Resolves when it is stored and in effect. Throws SuspendedElsewhere where only the configuration file can lift it. */
+  set(target: SuspendTarget, request: SuspendRequest, signal: AbortSignal): Promise<void>;
+  /** What people have stopped with it; `by`, `reason` and `since` where that is known. */
+  list(): Promise<readonly SuspendedTarget[]>;
+}
+
+export interface SuspendedTarget extends SuspendTarget {
+  readonly by?: string;
+  readonly reason?: string;
+  /** Milliseconds since the epoch. */
+  readonly since?: number;
+}

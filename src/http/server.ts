@@ -1,26 +1,38 @@
 import swagger from "@fastify/swagger";
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from "fastify-type-provider-zod";
-import type { Logger } from "pino";
-import type { Access } from "../ports/access.ts";
 import type { ApiServer } from "./api-server.ts";
+import { appRoutes } from "./api/apps.ts";
+import { eventRoutes } from "./api/events.ts";
+import { historyRoutes } from "./api/history.ts";
+import { hostRoutes } from "./api/hosts.ts";
+import { planRoutes } from "./api/plan.ts";
 import { repoRoutes } from "./api/repos.ts";
+import { statusRoute } from "./api/status.ts";
+import { suspensionRoutes } from "./api/suspension.ts";
+import { syncRoutes } from "./api/sync.ts";
 import { requireNeeds } from "./auth/guard.ts";
+import { compatRoutes } from "./compat/routes.ts";
+import { fileRoutes } from "./files/routes.ts";
+import { hookRoutes } from "./hooks/routes.ts";
 import { answerProblems } from "./problems.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
-import type { Site } from "./site.ts";
+import type { PublicServerOptions, Site } from "./site.ts";
 
-export interface PublicServerOptions {
-  readonly site: Site;
-  /** Null: nobody is asked who they are; the server is for this machine only then. */
-  readonly access: Access | null;
-  /** Serves the predecessor's endpoints too; `anonymous` to whoever reaches the address. */
-  readonly compat?: { readonly anonymous: boolean };
-  /** Whether `/metrics` has an address of its own. */
-  readonly metricsElsewhere: boolean;
-  readonly log: Logger;
-}
+const API = [
+  repoRoutes,
+  appRoutes,
+  hostRoutes,
+  statusRoute,
+  planRoutes,
+  historyRoutes,
+  eventRoutes,
+  syncRoutes,
+  suspensionRoutes,
+  fileRoutes,
+  hookRoutes,
+];
 
 /** Everything that is served over the network. It listens when `listen` is called. */
 export async function publicServer(options: PublicServerOptions): Promise<ApiServer> {
@@ -38,7 +50,8 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   });
   healthRoutes(server, site.notReady);
   if (!metricsElsewhere) metricsRoute(server, site.metrics);
-  repoRoutes(server, site);
+  for (const routes of API) routes(server, options);
+  if (options.compat) compatRoutes(server, options);
   server.get("/openapi.json", { config: { needs: "open" }, schema: { hide: true } }, () => server.swagger());
   return server;
 }

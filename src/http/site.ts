@@ -1,7 +1,10 @@
+import type { Logger } from "pino";
+import type { Access } from "../ports/access.ts";
 import type { Controller } from "../reconcile/controller.ts";
 import type { Operations } from "../reconcile/operations.ts";
 import type { RecentEvents } from "../reconcile/recent-events.ts";
 import type { Suspender } from "../ports/suspender.ts";
+import { HttpProblem } from "./problem.ts";
 
 /** What the public server shows, and lets people do. It outlives the controllers of a process that leads and follows in turn. */
 export interface Site {
@@ -20,4 +23,24 @@ export interface SiteDesk {
   readonly operations: Operations;
   readonly events: RecentEvents;
   readonly suspender: Suspender;
+}
+
+export interface PublicServerOptions {
+  readonly site: Site;
+  /** Null: nobody is asked who they are; the server is for this machine only then. */
+  readonly access: Access | null;
+  /** Serves the predecessor's endpoints too; `anonymous` to whoever reaches the address. */
+  readonly compat?: { readonly anonymous: boolean };
+  /** Whether `/metrics` has an address of its own. */
+  readonly metricsElsewhere: boolean;
+  readonly log: Logger;
+}
+
+/** Throws 503 while another process leads. */
+export function deskOf(site: Site): SiteDesk {
+  const desk = site.desk();
+  if (desk) return desk;
+  throw new HttpProblem(503, "this process does not lead, and nobody that does is known", {
+    headers: { "retry-after": "5" },
+  });
 }

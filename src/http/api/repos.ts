@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { ApiServer } from "../api-server.ts";
-import { HttpProblem, Problem } from "../problem.ts";
-import type { Site, SiteDesk } from "../site.ts";
+import { Problem } from "../problem.ts";
+import { deskOf, type PublicServerOptions } from "../site.ts";
 
 const Repo = z
   .object({
@@ -11,7 +11,7 @@ const Repo = z
   })
   .meta({ id: "Repo", description: "One Git repo and its hosts." });
 
-export function repoRoutes(server: ApiServer, site: Site): void {
+export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): void {
   server.get(
     "/api/v1/repos",
     {
@@ -31,13 +31,4 @@ export function repoRoutes(server: ApiServer, site: Site): void {
       })),
     }),
   );
-}
-
-/** Throws 503 while another process leads. */
-export function deskOf(site: Site): SiteDesk {
-  const desk = site.desk();
-  if (desk) return desk;
-  throw new HttpProblem(503, "this process does not lead, and nobody that does is known", {
-    headers: { "retry-after": "5" },
-  });
 }

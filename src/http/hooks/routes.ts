@@ -1,0 +1,4 @@
+import type { ApiServer } from "../api-server.ts";
+import type { PublicServerOptions } from "../site.ts";
+
+export function hookRoutes(_server: ApiServer, _options: PublicServerOptions): void {}

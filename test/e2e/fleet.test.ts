@@ -93,17 +93,29 @@ describe.skipIf(namespaceUnavailable() !== undefined)("a hundred hosts, of which
     for (const host of world.fleet.hosts) expect(textOn(host, "etc/a.conf")).toBe(`${commits}\n`);
   }, 60_000);
 
-  test("fault 28: with a third of the packets lost every host is synced all the same", async () => {
-    world.fleet.network!.lose(30);
-    await commitReaches(world.fleet.hosts, 120_000);
-    world.fleet.network!.lose(0);
-    await world.settled(HOSTS, 60_000);
-  }, 200_000);
-
   test("SIGTERM ends a hundred connections and leaves nothing behind", async () => {
     const started = performance.now();
     expect((await controller.stop()).code).toBe(0);
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(world.processes()).toEqual([]);
   });
+});
+
+describe.skipIf(namespaceUnavailable() !== undefined)("a network that loses a third of the packets", () => {
+  test("fault 28: every host is synced all the same", async () => {
+    await using world = await World.create({
+      hosts: 30,
+      kind: "namespace",
+      files: { [`${WEB}/etc/a.conf`]: "0\n" },
+      // What is sent again waits for ever longer; a host that was given up waits for its turn, too.
+      spec: { ssh: { connectTimeout: "30s" }, sync: { timeout: "60s" } },
+    });
+    await world.start();
+    await world.settled(30, 60_000);
+    world.fleet.network!.lose(30);
+    await world.repo.commit({ [`${WEB}/etc/a.conf`]: "1\n" });
+    await until(() => world.fleet.hosts.every((host) => textOn(host, "etc/a.conf") === "1\n"), 240_000, "the commit");
+    world.fleet.network!.lose(0);
+    await world.settled(30, 60_000);
+  }, 360_000);
 });

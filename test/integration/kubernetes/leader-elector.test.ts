@@ -155,8 +155,8 @@ describeOwnKube("leader election", () => {
     const cut = performance.now();
     gate.shut();
     await leaderOtherThan(lonely);
-    expect(performance.now() - cut).toBeLessThan(QUICK.leaseDuration + 2_000);
-    expect(intervals[0]!.to - cut).toBeLessThan(QUICK.renewDeadline + 900);
+    expect(performance.now() - cut).toBeLessThan(QUICK.leaseDuration + 5_000);
+    expect(intervals[0]!.to - cut).toBeLessThan(QUICK.leaseDuration);
     gate.reopen();
     await until(() => lonely.elector.leader === other.elector.identity, DEADLINE, "the old leader to follow");
     expect(lonely.term).toBeUndefined();
@@ -171,7 +171,7 @@ describeOwnKube("leader election", () => {
     const away = performance.now();
     await kube.stopApiServer();
     await until(() => term.signal.aborted, DEADLINE, "the term to end");
-    expect(performance.now() - away).toBeLessThan(QUICK.renewDeadline + 900);
+    expect(performance.now() - away).toBeLessThan(QUICK.leaseDuration);
     expect(term.valid()).toBe(false);
     expect(candidates.some((each) => each.term?.valid())).toBe(false);
     await kube.startApiServer();
@@ -186,7 +186,7 @@ describeOwnKube("leader election", () => {
     kube.pauseApiServer();
     try {
       await until(() => term.signal.aborted, DEADLINE, "the term to end");
-      expect(performance.now() - hung).toBeLessThan(QUICK.renewDeadline + 900);
+      expect(performance.now() - hung).toBeLessThan(QUICK.leaseDuration);
     } finally {
       kube.resumeApiServer();
     }
@@ -202,8 +202,8 @@ describeOwnKube("leader election", () => {
     const spec = { holderIdentity: "thief", leaseDurationSeconds: 1 };
     await kube.client().json(path(), { method: "PATCH", mergePatch: true, body: { spec } });
     await until(() => term.signal.aborted, DEADLINE, "the theft to be noticed");
-    // Sooner than the next renewal.
-    expect(performance.now() - stolen).toBeLessThan(1_000);
+    // Sooner than the next renewal, which is two seconds after the last one.
+    expect(performance.now() - stolen).toBeLessThan(1_900);
     await leaderOtherThan();
     expect(performance.now() - stolen).toBeGreaterThan(1_000);
     expect(await lease()).toMatchObject({ holderIdentity: first.elector.identity, leaseTransitions: 1 });

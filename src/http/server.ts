@@ -14,6 +14,7 @@ import { syncRoutes } from "./api/sync.ts";
 import { requireNeeds } from "./auth/guard.ts";
 import { compatRoutes } from "./compat/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
+import { closeGracefully } from "./graceful-close.ts";
 import { hookRoutes } from "./hooks/routes.ts";
 import { answerProblems } from "./problems.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -36,8 +37,13 @@ const API = [
 
 /** Everything that is served over the network. It listens when `listen` is called. */
 export async function publicServer(options: PublicServerOptions): Promise<ApiServer> {
-  const { site, metricsElsewhere, log } = options;
-  const server = bareServer({ loggerInstance: log }) as unknown as ApiServer;
+  const { site, metricsElsewhere, clock, log } = options;
+  const server = bareServer({
+    loggerInstance: log,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+  }) as unknown as ApiServer;
+  closeGracefully(server, clock);
   server.setValidatorCompiler(validatorCompiler);
   // Answers are what their types say; the tests hold them against the schemas.
   server.setSerializerCompiler(() => JSON.stringify);

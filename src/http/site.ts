@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Access } from "../ports/access.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Controller } from "../reconcile/controller.ts";
 import type { Operations } from "../reconcile/operations.ts";
 import type { RecentEvents } from "../reconcile/recent-events.ts";
@@ -33,6 +34,7 @@ export interface PublicServerOptions {
   readonly compat?: { readonly anonymous: boolean };
   /** Whether `/metrics` has an address of its own. */
   readonly metricsElsewhere: boolean;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from "node:v8";
+import { systemClock } from "../../clock/system-clock.ts";
 import { startControlServer } from "../../http/control-server.ts";
 import { listen } from "../../http/listen.ts";
 import { metricsServer, publicServer } from "../../http/server.ts";
@@ -108,6 +109,7 @@ async function serve(
     access: null,
     ...(compat && { compat: { anonymous: compatAnonymous } }),
     metricsElsewhere: metricsListen !== undefined,
+    clock: systemClock,
     log: log.child({ in: "http" }),
   });
   stack.defer(() => server.close());

@@ -7,7 +7,15 @@ import { parseConfigRepo } from "../../../src/config/parse.ts";
 import { Metrics } from "../../../src/metrics/metrics.ts";
 import { STATES } from "../../../src/model/state.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
-import { errorsPage, flagsTable, optionsTable, RESOURCE_TABLES, kubernetesFlagsTable, withBlock } from "./tables.ts";
+import {
+  errorsPage,
+  flagsTable,
+  optionsTable,
+  RESOURCE_TABLES,
+  kubernetesFlagsTable,
+  serverFlagsTable,
+  withBlock,
+} from "./tables.ts";
 
 const TOP = resolve(import.meta.dirname, "../../..");
 const README = join(TOP, "README.md");
@@ -23,7 +31,8 @@ describe("tables made of the sources (vitest run test/unit/docs -u rewrites them
   test("README.md lists every key of the ConfigRepo and every flag", async () => {
     const withOptions = withBlock(readFileSync(README, "utf8"), "options", optionsTable());
     const withFlags = withBlock(withOptions, "flags", flagsTable());
-    await expect(withBlock(withFlags, "kubernetes flags", kubernetesFlagsTable())).toMatchFileSnapshot(README);
+    const inCluster = withBlock(withFlags, "kubernetes flags", kubernetesFlagsTable());
+    await expect(withBlock(inCluster, "server flags", serverFlagsTable())).toMatchFileSnapshot(README);
   });
 
   test("docs/kubernetes.md lists every field that the controller writes", async () => {

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { z } from "zod";
-import { withGlobals, withKubernetes, withLeaderElection } from "../../../src/cli/globals.ts";
+import { withGlobals, withKubernetes, withLeaderElection, withServer } from "../../../src/cli/globals.ts";
 import { configRepoJsonSchema } from "../../../src/config/json-schema.ts";
 import { Condition, RESOURCES, type ResourceKind } from "../../../src/config/resources.ts";
 import { REASONS, type Reason, type ReasonInfo } from "../../../src/model/errors.ts";
@@ -66,6 +66,11 @@ export function flagsTable(): string {
 /** Those that say where in Kubernetes; the last one is of `run` alone. */
 export function kubernetesFlagsTable(): string {
   return flagsOf(withLeaderElection(withKubernetes(new Command())));
+}
+
+/** What `run` takes of the API. */
+export function serverFlagsTable(): string {
+  return flagsOf(withServer(new Command()));
 }
 
 function flagsOf({ options }: Command): string {

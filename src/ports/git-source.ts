@@ -32,10 +32,18 @@ export interface GitSource extends AsyncDisposable {
   sizes(blobs: Iterable<string>): Promise<ReadonlyMap<string, number>>;
   /** The content of a blob; null when it has more than `limit` bytes. Throws SourceUnavailable. */
   content(blob: string, limit: number): Promise<Buffer | null>;
+  /**
+   * The contents of these blobs one after the other, in pieces of which none spans two. Each is read when it is asked
+   * for; whoever stops asking ends the reading. Throws SourceUnavailable.
+   */
+  read(blobs: Iterable<string>): AsyncGenerator<Buffer, void, undefined>;
   /** Whether the commit is the newest one or below it: what was force-pushed away is not. Asks nobody. */
   contains(commit: string): Promise<boolean>;
-  /** The commits that changed files of the app, overlay included, newest first. Throws SourceUnavailable. */
-  history(app: AppKey, limit: number): Promise<readonly CommitInfo[]>;
+  /**
+   * The commits that changed files of the app or what is said of them (overlay, .gitattributes), newest first:
+   * from the newest commit downwards, or from another that is in the mirror. At most 100. Throws SourceUnavailable.
+   */
+  history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */
   pin(commits: Iterable<string>): Promise<void>;
   /** Removes the snapshots and pins that are not listed. */
@@ -53,14 +61,17 @@ export interface Discovery {
 export interface BaseApp {
   readonly digest: Digest;
   readonly manifest: Manifest;
+  /** Set when it could not be sent as it was. */
+  readonly refused?: Refusal;
 }
 
 export interface CommitInfo {
   readonly commit: string;
   readonly revision: Revision;
+  /** The author's name; no e-mail address. */
   readonly author: string;
-  /** Milliseconds since the epoch. */
+  /** When it was committed. Milliseconds since the epoch. */
   readonly at: number;
-  /** First line of the message. */
+  /** First line of the message, cut, without control characters. */
   readonly subject: string;
 }

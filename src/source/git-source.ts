@@ -2,17 +2,18 @@ import { join, resolve } from "node:path";
 import type { Logger } from "pino";
 import { appId, appKey, type AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
-import type { DesiredApp } from "../model/manifest.ts";
+import type { DesiredApp, Refusal } from "../model/manifest.ts";
 import { revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { BaseApp, CommitInfo, Discovery, GitSource } from "../ports/git-source.ts";
-import { readBlob } from "./blob.ts";
+import { readBlob, readBlobs } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
 import { Checksums, type Sum } from "./checksums.ts";
 import { Credentials } from "./credentials.ts";
 import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./discover.ts";
 import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
+import { History } from "./history.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { parseListing } from "./ls-tree.ts";
 import { Lru } from "../model/lru.ts";
@@ -55,6 +56,7 @@ export class GitMirrorSource implements GitSource {
   readonly #attributes: AttributeReader;
   readonly #snapshots: Snapshots;
   readonly #checksums: Checksums;
+  readonly #history: History;
   readonly #bases = new Lru<string, BaseApp>(BASES);
   readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
   #resolved: ResolvedApps = new Map();
@@ -75,6 +77,7 @@ export class GitMirrorSource implements GitSource {
     this.snapshotRoot = join(dir, "snapshots");
     this.#snapshots = new Snapshots(this.#git, this.snapshotRoot);
     this.#checksums = new Checksums(this.#git);
+    this.#history = new History(this.#git);
   }
 
   async poll(signal: AbortSignal): Promise<string> {
@@ -105,7 +108,10 @@ export class GitMirrorSource implements GitSource {
   async appAt(app: AppKey, commit: string): Promise<BaseApp | null> {
     await this.#open();
     const discovery = this.#discoveries.get(commit);
-    if (discovery !== undefined) return baseOf(discovery.apps.get(app));
+    if (discovery !== undefined) {
+      const there = discovery.apps.get(app);
+      return there === undefined ? null : baseOf(there);
+    }
     const known = this.#bases.get(`${commit} ${app}`);
     if (known !== undefined) return known;
     const found = await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
@@ -116,7 +122,7 @@ export class GitMirrorSource implements GitSource {
       return resolved.get(app)?.app ?? null;
     });
     if (found === null) return null;
-    const base = { digest: found.digest, manifest: found.manifest };
+    const base = baseOf(found);
     this.#bases.set(`${commit} ${app}`, base);
     return base;
   }
@@ -152,12 +158,30 @@ export class GitMirrorSource implements GitSource {
     );
   }
 
-  async contains(_commit: string): Promise<boolean> {
-    throw new Error("not built yet");
+  async *read(blobs: Iterable<string>): AsyncGenerator<Buffer, void, undefined> {
+    await this.#open();
+    const { generation } = this.#mirror;
+    const wanted = [...blobs];
+    try {
+      yield* readBlobs(this.#git, wanted);
+    } catch (error) {
+      const isDamage = this.#isDamage(error, new Set(wanted));
+      if (isDamage) this.#mirror.reportDamage(generation, error);
+      throw explain(error, "SourceUnavailable", "Reading files");
+    }
   }
 
-  async history(_app: AppKey, _limit: number): Promise<readonly CommitInfo[]> {
-    throw new Error("not built yet");
+  async contains(commit: string): Promise<boolean> {
+    const head = await this.head();
+    if (head === null) return false;
+    return await this.#watched("Looking for a commit", "SourceUnavailable", () => this.#history.contains(head, commit));
+  }
+
+  async history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]> {
+    const commit = from ?? (await this.head());
+    if (commit === null) return [];
+    const query = { from: commit, branch: this.#options.branch, paths: this.#pathsOf(app), limit };
+    return await this.#watched(`Reading the history of ${app}`, "SourceUnavailable", () => this.#history.log(query));
   }
 
   async pin(commits: Iterable<string>): Promise<void> {
@@ -272,6 +296,6 @@ export class GitMirrorSource implements GitSource {
   }
 }
 
-function baseOf(app: DesiredApp | undefined): BaseApp | null {
-  return app === undefined ? null : { digest: app.digest, manifest: app.manifest };
+function baseOf({ digest, manifest, refused }: Omit<BaseApp, "refused"> & { refused?: Refusal | null }): BaseApp {
+  return { digest, manifest, ...(refused && { refused: { reason: refused.reason, message: refused.message } }) };
 }

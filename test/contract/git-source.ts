@@ -176,12 +176,38 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       expect(await source.content(blob, 7)).toBeNull();
     });
 
+    it("reads many blobs one after the other, empty ones and the same one twice included, and stops when told", async () => {
+      await remote.commit({ "nginx/prod/api/etc/empty": "", "nginx/prod/api/etc/big": Buffer.alloc(300_000, "x") });
+      const { manifest } = await app(API, await source.poll(signal));
+      const blobs = ["etc/api.conf", "etc/empty", "etc/big", "etc/motd", "etc/api.conf"].map(
+        (path) => manifest.find((file) => file.path === path)!.blob,
+      );
+      const pieces = await Array.fromAsync(source.read(blobs));
+      expect(Buffer.concat(pieces).toString()).toBe(`port 80\n${"x".repeat(300_000)}hello\nport 80\n`);
+      expect(pieces[0]).toEqual(Buffer.from("port 80\n"));
+      const begun = source.read(blobs);
+      await begun.next();
+      await begun.return();
+      expect(await begun.next()).toEqual({ done: true, value: undefined });
+      expect(await Array.fromAsync(source.read([]))).toEqual([]);
+    });
+
+    it("tells why an app could not be sent, also at an earlier commit", async () => {
+      const refused = await remote.commit({ ".gitattributes": "*.conf mode=abc\n" });
+      await source.poll(signal);
+      const reason = { reason: "InvalidAttributes", message: expect.stringContaining("abc") as string };
+      expect((await source.appAt(API, refused))?.refused).toEqual(reason);
+      await source.discover(refused);
+      expect((await source.appAt(API, refused))?.refused).toEqual(reason);
+    });
+
     it.each(["0".repeat(40), "HEAD", "a\nb", ""])("has neither checksum nor content of a blob %j", async (blob) => {
       const web = await app(WEB, await source.poll(signal));
       await expect(source.checksums([web.manifest[0]!.blob, blob])).rejects.toMatchObject({
         reason: "SourceUnavailable",
       });
       await expect(source.content(blob, 100)).rejects.toMatchObject({ reason: "SourceUnavailable" });
+      await expect(Array.fromAsync(source.read([blob]))).rejects.toMatchObject({ reason: "SourceUnavailable" });
     });
 
     it("has neither checksum nor content of a tree", async () => {

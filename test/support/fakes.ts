@@ -6,7 +6,13 @@ import type { DesiredApp } from "../../src/model/manifest.ts";
 import { revision, type Revision } from "../../src/model/revision.ts";
 import type { BaseApp, CommitInfo, Discovery, GitSource } from "../../src/ports/git-source.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../../src/ports/inventory.ts";
-import type { FleetObservation, RepoTelemetry, SyncResult, VerifyResult } from "../../src/ports/telemetry.ts";
+import type {
+  FleetObservation,
+  RepoTelemetry,
+  SyncResult,
+  VerifyResult,
+  WebhookResult,
+} from "../../src/ports/telemetry.ts";
 import type {
   Applied,
   FileFact,
@@ -112,6 +118,10 @@ export class FakeGitSource implements GitSource {
 
   async content(blob: string): Promise<Buffer | null> {
     return Buffer.from(`content of ${blob}\n`);
+  }
+
+  async *read(blobs: Iterable<string>): AsyncGenerator<Buffer, void, undefined> {
+    for (const blob of blobs) yield (await this.content(blob))!;
   }
 
   async contains(commit: string): Promise<boolean> {
@@ -336,6 +346,12 @@ export class SilentTelemetry implements RepoTelemetry {
 
   replaced(files: number): void {
     this.replacedFiles += files;
+  }
+
+  readonly webhooks: WebhookResult[] = [];
+
+  webhook(result: WebhookResult): void {
+    this.webhooks.push(result);
   }
 
   propagated(seconds: number): void {

@@ -16,6 +16,7 @@ import { compatRoutes } from "./compat/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { closeGracefully } from "./graceful-close.ts";
 import { hookRoutes } from "./hooks/routes.ts";
+import { limitLogins, limitRates } from "./limits.ts";
 import { answerProblems } from "./problems.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
@@ -48,7 +49,9 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   // Answers are what their types say; the tests hold them against the schemas.
   server.setSerializerCompiler(() => JSON.stringify);
   answerProblems(server);
+  await limitLogins(server);
   requireNeeds(server, options);
+  limitRates(server);
   await server.register(swagger, {
     openapi: { openapi: "3.1.0", info: { title: "fssync", version: site.version } },
     transform: jsonSchemaTransform,

@@ -1,0 +1,83 @@
+import rateLimit, { normalizeIP } from "@fastify/rate-limit";
+import type { FastifyRequest } from "fastify";
+import type { ApiServer } from "./api-server.ts";
+import { HttpProblem } from "./problem.ts";
+
+/** What a caller may ask so often a minute, all routes of a class together. */
+const A_MINUTE = {
+  /** Asks Git, the CMDB or hosts, or reads much: sync, plan, archive, history, modify. */
+  costly: 120,
+  /** Webhooks: a busy group's pushes come from one address. */
+  hooks: 600,
+} as const;
+export type RateClass = keyof typeof A_MINUTE;
+
+/** Tokens that nobody knows, from one address; after that none is looked at until the minute is over. */
+const FAILED_LOGINS_A_MINUTE = 60;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** For a route that costs something: answers 429 to whoever asks too often. Reads from memory have none. */
+    rate?: RateClass;
+  }
+  interface FastifyInstance {
+    /** For a route that costs something only at times: counts the request, and throws 429 when it is one too many. */
+    readonly takeTurn: (request: FastifyRequest, rate: RateClass) => Promise<void>;
+  }
+}
+
+/** Before the hooks that find out who asks: whoever guesses tokens costs nothing more. */
+export async function limitLogins(server: ApiServer): Promise<void> {
+  await server.register(rateLimit, { global: false });
+  const failures = server.createRateLimit({ max: FAILED_LOGINS_A_MINUTE, timeWindow: 60_000, keyGenerator: addressOf });
+  server.addHook("onRequest", async (request) => {
+    if (!logsIn(request)) return;
+    const found = await failures(request, { increment: false });
+    if (!found.isAllowed && found.remaining === 0)
+      throw tooMany(`${FAILED_LOGINS_A_MINUTE} failed logins a minute from one address`, found.ttlInSeconds);
+  });
+  server.addHook("onResponse", async (request, reply) => {
+    if (reply.statusCode === 401 && logsIn(request)) await failures(request);
+  });
+}
+
+/** After the hooks that find out who asks. */
+export function limitRates(server: ApiServer): void {
+  const limiters = new Map(
+    Object.entries(A_MINUTE).map(([rate, max]) => [
+      rate,
+      server.createRateLimit({ max, timeWindow: 60_000, keyGenerator: whoOf }),
+    ]),
+  );
+  const takeTurn = async (request: FastifyRequest, rate: RateClass) => {
+    const found = await limiters.get(rate)!(request);
+    if (!found.isAllowed && found.isExceeded)
+      throw tooMany(`${A_MINUTE[rate]} requests a minute of this kind`, found.ttlInSeconds);
+  };
+  server.decorate("takeTurn", takeTurn);
+  server.addHook("onRequest", async (request) => {
+    const { rate } = request.routeOptions.config;
+    if (rate !== undefined) await takeTurn(request, rate);
+  });
+}
+
+function tooMany(limit: string, seconds: number): HttpProblem {
+  const wait = String(Math.max(1, seconds));
+  return new HttpProblem(429, `more than ${limit}; ask again in ${wait} s`, { headers: { "retry-after": wait } });
+}
+
+/** Callers without a name of their own are their address. */
+function whoOf(request: FastifyRequest): string {
+  const { caller } = request;
+  const named = caller !== undefined && caller.name !== "anonymous";
+  return named ? `caller ${caller.name}` : addressOf(request);
+}
+
+/** Of IPv6 the network: one machine has many addresses there. */
+function addressOf({ ip }: FastifyRequest): string {
+  return normalizeIP(ip);
+}
+
+function logsIn({ headers, routeOptions: { config } }: FastifyRequest): boolean {
+  return headers.authorization !== undefined && config.needs !== undefined && config.needs !== "open";
+}

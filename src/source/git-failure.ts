@@ -1,7 +1,7 @@
 import { FssyncError, type Reason } from "../model/errors.ts";
 import { redactUrls } from "./remote-url.ts";
 
-export type GitEnd = "exit" | "aborted" | "timeout";
+export type GitEnd = "exit" | "aborted" | "timeout" | "too much output";
 
 /** A git process that did not succeed. Internal to this room: outside it is an `FssyncError`. */
 export class GitFailure extends Error {

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly stdin?: Buffer | string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Bytes of stdout after which the command is ended; no limit when absent. */
+  readonly maxOutput?: number;
 }
 
 type Binary = ["git"] | ["setsid", "git"];
@@ -90,11 +92,13 @@ export class Git implements AsyncDisposable {
     }
   }
 
-  async #execute(binary: Binary, args: readonly string[], { signal, stdin, environment }: RunOptions): Promise<Buffer> {
+  async #execute(binary: Binary, args: readonly string[], options: RunOptions): Promise<Buffer> {
     const { clock, timeout } = this.#options;
+    const { signal, stdin, environment, maxOutput = Infinity } = options;
     const command = args[0] ?? "";
     const stop = new AbortController();
     const stdout: Buffer[] = [];
+    let received = 0;
     let result: { exitCode: number | null; stderr: string } | undefined;
     let end: GitEnd = "exit";
     let silence: Disposable | undefined;
@@ -135,7 +139,11 @@ export class Git implements AsyncDisposable {
       // A grandchild may hold them open long after.
       closePipes = () => [out, err].forEach((pipe) => (pipe as Readable).destroy());
       // Bytes, before simple-git makes a string of them: paths are not always UTF-8.
-      out.on("data", (chunk: Buffer) => stdout.push(chunk));
+      out.on("data", (chunk: Buffer) => {
+        received += chunk.length;
+        if (received > maxOutput) stopWith("too much output");
+        else stdout.push(chunk);
+      });
       out.on("data", heard);
       err.on("data", heard);
       heard();

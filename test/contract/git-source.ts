@@ -9,7 +9,7 @@ import type { Changes } from "../support/repo.ts";
 
 /** The remote that a source under test reads. */
 export interface ContractRemote extends AsyncDisposable {
-  commit(changes: Changes): Promise<string>;
+  commit(changes: Changes, message?: string): Promise<string>;
   /** Replaces the branch by one commit without parents. */
   forcePush(files: Changes): Promise<string>;
   removeBranch(): Promise<void>;
@@ -229,6 +229,119 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       source = await open();
       expect(secrets((await source.appAt(WEB, second))!)).toEqual(["etc/nginx/nginx.conf"]);
       expect(secrets((await source.appAt(WEB, third))!)).toEqual([]);
+    });
+
+    it("contains the newest commit and what is below it", async () => {
+      const first = await source.poll(signal);
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 81\n" });
+      const newest = await remote.commit({ "nginx/prod/api/etc/api.conf": "port 82\n" });
+      // Asked for before it was fetched: that answer is about the head of then.
+      expect(await source.contains(newest)).toBe(false);
+      await source.poll(signal);
+      expect(await source.contains(first)).toBe(true);
+      expect(await source.contains(newest)).toBe(true);
+    });
+
+    it("does not contain what was force-pushed away, although it is pinned", async () => {
+      const first = await source.poll(signal);
+      await source.pin([first]);
+      const rewritten = await remote.forcePush(FILES);
+      expect(await source.contains(first)).toBe(true);
+      await source.poll(signal);
+      expect(await source.contains(first)).toBe(false);
+      expect(await source.contains(rewritten)).toBe(true);
+      await source[Symbol.asyncDispose]();
+      source = await open();
+      expect(await source.contains(first)).toBe(false);
+    });
+
+    it.each(["0".repeat(40), "0".repeat(64), "HEAD", "main", "refs/fssync/head", "--all", "-h", "", "a\0b", "..", "@"])(
+      "contains no commit %j",
+      async (commit) => {
+        expect(await source.contains(commit)).toBe(false);
+        await source.poll(signal);
+        expect(await source.contains(commit)).toBe(false);
+        expect(await source.history(WEB, 10, commit).catch(({ reason }) => reason)).toEqual(
+          /^0+$/.test(commit) ? "SourceUnavailable" : [],
+        );
+      },
+    );
+
+    it("contains neither trees nor the beginning of a commit's id", async () => {
+      const commit = await source.poll(signal);
+      const { tree } = await app(WEB, commit);
+      expect(await source.contains(tree)).toBe(false);
+      expect(await source.contains(commit.slice(0, 12))).toBe(false);
+      expect(await source.contains(commit.toUpperCase())).toBe(/^\d+$/.test(commit));
+    });
+
+    it("tells the commits that changed an app, its overlay or attributes above it, newest first", async () => {
+      const first = await source.poll(signal);
+      const own = await remote.commit({ "nginx/prod/web/etc/nginx/nginx.conf": "user a;\n" }, "own file\n\nbody");
+      await remote.commit({ "nginx/prod/api/etc/api.conf": "port 81\n" }, "another app");
+      await remote.commit({ "nginx/prod/web2/etc/a.conf": "1\n" }, "its name is longer");
+      const overlay = await remote.commit({ "nginx/prod/common/etc/motd": "hi\n" }, "overlay");
+      const attributes = await remote.commit({ "nginx/.gitattributes": "*.conf secret\n" }, "attributes");
+      await source.poll(signal);
+      const commits = await source.history(WEB, 10);
+      expect(commits.map(({ commit, subject }) => [commit, subject])).toEqual([
+        [attributes, "attributes"],
+        [overlay, "overlay"],
+        [own, "own file"],
+        [first, "change"],
+      ]);
+      expect(commits[2]).toEqual({
+        commit: own,
+        revision: `main@sha1:${own}`,
+        author: "Tester",
+        at: expect.any(Number) as number,
+        subject: "own file",
+      });
+      expect(new Date(commits[2]!.at).getUTCFullYear()).toBeGreaterThan(2000);
+      expect((await source.history(WEB, 2)).map(({ commit }) => commit)).toEqual([attributes, overlay]);
+      expect((await source.history(WEB, 1, own)).map(({ commit }) => commit)).toEqual([own]);
+      expect(await source.history(WEB, 0)).toEqual([]);
+      const others = (await source.history("nginx/prod/none", 10)).map(({ commit }) => commit);
+      expect(others).toEqual([attributes, overlay, first]);
+    });
+
+    it("tells the history of an app that is gone, and of the branch as it is after a force-push", async () => {
+      const first = await source.poll(signal);
+      const gone = await remote.commit({ "nginx/prod/api/etc/api.conf": null }, "away with it");
+      await source.poll(signal);
+      const before = await source.history(API, 10);
+      expect(before.map(({ commit }) => commit)).toEqual([gone, first]);
+      const rewritten = await remote.forcePush(FILES);
+      await source.poll(signal);
+      expect((await source.history(API, 10)).map(({ commit }) => commit)).toEqual([rewritten]);
+    });
+
+    it("has no history before the first poll", async () => {
+      expect(await source.history(WEB, 10)).toEqual([]);
+    });
+
+    it("takes names for what they are: neither patterns nor options find another app", async () => {
+      await source.poll(signal);
+      for (const name of ["nginx/prod/*", "nginx/prod/w?b", ":/nginx/prod", ":(top,glob)**/x/y", "--all/x/y"]) {
+        const commits = await source.history(name as AppKey, 10);
+        expect([name, commits.filter(({ subject }) => subject !== "change")]).toEqual([name, []]);
+        if (!name.startsWith("nginx/prod/")) expect([name, commits]).toEqual([name, []]);
+      }
+    });
+
+    it("shows subjects as one short line without anything that a terminal obeys", async () => {
+      await source.poll(signal);
+      const subject = `\u001b[31mred\u001b[0m \u202eevil\ttab ${"long ".repeat(100_000)}`;
+      await remote.commit({ "nginx/prod/web/etc/nginx/nginx.conf": "user a;\n" }, subject);
+      const longest = "\u0001".repeat(3_000_000);
+      await source.poll(signal);
+      const [newest] = await source.history(WEB, 1);
+      expect(newest!.subject).toMatch(/^\[31mred \[0m evil tab long long/);
+      expect(newest!.subject.length).toBeLessThanOrEqual(200);
+      await remote.commit({ "nginx/prod/web/etc/nginx/nginx.conf": "user b;\n" }, longest);
+      await source.poll(signal);
+      await expect(source.history(WEB, 1)).rejects.toMatchObject({ reason: "SourceUnavailable" });
+      await expect(source.history(API, 1)).resolves.toHaveLength(1);
     });
 
     it("fault 5: a pinned base outlives a force-push", async () => {

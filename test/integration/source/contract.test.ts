@@ -8,7 +8,7 @@ gitSourceContract("mirror of a file remote", async () => {
   return {
     open: async () => openSource({ url: repo.url, dir: dir.path }),
     remote: {
-      commit: (changes) => repo.commit(changes),
+      commit: (changes, message) => repo.commit(changes, message === undefined ? {} : { message }),
       forcePush: (files) => repo.forcePush(files),
       removeBranch: () => repo.removeBranch(),
       prune: () => repo.prune(),

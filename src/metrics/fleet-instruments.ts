@@ -3,7 +3,7 @@ import { STATES } from "../model/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { AppObservation, FleetObservation } from "../ports/telemetry.ts";
 import { GaugeLines, labelText, type GaugeSeries } from "./gauge-lines.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../ports/turns.ts";
 
 const APP = ["repo", "mod", "env", "app"];
 

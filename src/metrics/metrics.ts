@@ -1,10 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Clock } from "../ports/clock.ts";
-import type { RepoTelemetry, SyncResult, VerifyResult } from "../ports/telemetry.ts";
+import type { RepoTelemetry, SyncResult, VerifyResult, WebhookResult } from "../ports/telemetry.ts";
 import { FleetInstruments } from "./fleet-instruments.ts";
 import type { MetricFamily } from "./gauge-lines.ts";
 import { QueueInstruments } from "./queue-instruments.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../ports/turns.ts";
 
 const SYNC_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const VERIFY_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -12,6 +12,7 @@ const PROPAGATION_BUCKETS = [0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 36
 
 const SYNC_RESULTS = ["success", "failed", "unreachable"] as const satisfies SyncResult[];
 const VERIFY_RESULTS = ["clean", "drifted", "failed", "unreachable"] as const satisfies VerifyResult[];
+const WEBHOOK_RESULTS = ["accepted", "ignored"] as const satisfies WebhookResult[];
 const ANSWERS = ["success", "failure"] as const;
 
 /** All metrics of the design; docs/metrics.md lists them. */
@@ -52,6 +53,11 @@ export class Metrics {
     "fssync_git_last_success_timestamp_seconds",
     "When the Git remote last answered, as a Unix time.",
     ["repo"],
+  );
+  readonly #webhooks = this.#counter(
+    "fssync_webhook_total",
+    "Webhooks that a secret of the repo verified, by result.",
+    ["repo", "result"],
   );
   readonly #refreshes = this.#counter("fssync_inventory_refresh_total", "Refreshes of the inventory by result.", [
     "repo",
@@ -113,6 +119,7 @@ export class Metrics {
         this.#verifyDuration.observe({ repo }, seconds);
       },
       replaced: (files) => this.#replaced.inc({ repo }, files),
+      webhook: (result) => this.#webhooks.inc({ repo, result }),
       propagated: (seconds) => this.#propagation.observe({ repo }, seconds),
       observe: (fleet) => this.#fleets.observe(repo, fleet),
       [Symbol.dispose]: () => {
@@ -132,6 +139,7 @@ export class Metrics {
   #begin(repo: string): void {
     for (const result of SYNC_RESULTS) this.#syncs.inc({ repo, result }, 0);
     for (const result of VERIFY_RESULTS) this.#verifications.inc({ repo, result }, 0);
+    for (const result of WEBHOOK_RESULTS) this.#webhooks.inc({ repo, result }, 0);
     for (const result of ANSWERS) {
       this.#fetches.inc({ repo, result }, 0);
       this.#refreshes.inc({ repo, result }, 0);
@@ -144,6 +152,7 @@ export class Metrics {
     this.#fleets.remove(repo);
     for (const result of SYNC_RESULTS) this.#syncs.remove({ repo, result });
     for (const result of VERIFY_RESULTS) this.#verifications.remove({ repo, result });
+    for (const result of WEBHOOK_RESULTS) this.#webhooks.remove({ repo, result });
     for (const result of ANSWERS) {
       this.#fetches.remove({ repo, result });
       this.#refreshes.remove({ repo, result });

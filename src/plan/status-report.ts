@@ -6,7 +6,7 @@ import type { AppRecord, DesiredRecord, Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
 import { worst, type State } from "../model/state.ts";
 import type { RepoStatus } from "../ports/status-store.ts";
-import { stateOf } from "./state.ts";
+import { stateOf, type DesiredDigest } from "./state.ts";
 
 /** The design's JSON of `status`; times are ISO 8601. */
 export interface StatusReport {
@@ -104,6 +104,9 @@ export interface ReportOptions {
   readonly hosts?: ReadonlySet<HostKey> | undefined;
 }
 
+/** What is wanted of an app, as the store or Git has it. */
+export type DesiredOfApp = Pick<DesiredRecord, "key" | "revision"> & DesiredDigest;
+
 /** How an app's hosts are counted: `pending` is whatever is under way or waits, `failed` includes conflicts. */
 export const COUNTED_AS = {
   Failed: "failed",
@@ -151,7 +154,8 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
   };
 }
 
-function reportApp({ key, revision, digest, refused }: DesiredRecord, states: readonly State[]): AppReport {
+/** An app by the states that it has on its hosts. */
+export function reportApp({ key, revision, digest, refused }: DesiredOfApp, states: readonly State[]): AppReport {
   const state = refused ? "Failed" : worst(states);
   return { ...appId(key), revision, digest, state, hosts: countStates(states), ...refused };
 }
@@ -163,7 +167,7 @@ export function countStates(states: readonly State[]): AppReport["hosts"] {
   return hosts;
 }
 
-function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredRecord): AppOnHostReport {
+export function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredDigest): AppOnHostReport {
   const { revision, digest, syncedAt, lagSince, failure } = record;
   const common = {
     app,
@@ -194,6 +198,6 @@ export function reportProblem({ reason, message, since }: Problem): ProblemRepor
   return { reason, message, since: isoTime(since) };
 }
 
-function isoTime(milliseconds: number): string {
+export function isoTime(milliseconds: number): string {
   return new Date(milliseconds).toISOString();
 }

@@ -82,6 +82,11 @@ export class Fleet {
     return this.#desired;
   }
 
+  /** The same before Git was read for the first time: as the store knew it at the start. */
+  get known(): ReadonlyMap<AppKey, FleetApp | DesiredRecord> {
+    return this.#storedApps.size > 0 ? this.#storedApps : this.#desired;
+  }
+
   get hosts(): ReadonlyMap<HostKey, FleetHost> {
     return this.#hosts;
   }

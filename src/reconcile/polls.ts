@@ -56,6 +56,7 @@ export class Polls {
   #parts!: PolledParts;
   #commit: string | null = null;
   #answered = false;
+  #fetchedAt: number | null = null;
 
   constructor(options: PollsOptions) {
     this.#options = options;
@@ -72,6 +73,10 @@ export class Polls {
   /** Whether Git and the inventory have both said something, in this run or in one before. */
   get known(): boolean {
     return this.#commit !== null && this.#answered;
+  }
+
+  get fetchedAt(): number | null {
+    return this.#fetchedAt;
   }
 
   /** Whether both have said all that there is to know of the app: what is desired of it, and on which hosts. */
@@ -107,6 +112,11 @@ export class Polls {
     this.#git.trigger();
   }
 
+  /** The same for whoever may ask again and again: while Git does not answer it is asked once more in a pause. */
+  hurryGit(): void {
+    this.#git.hurry();
+  }
+
   /** Asks Git and then the inventory, once; what goes wrong is among the problems. */
   async refresh(signal: AbortSignal): Promise<void> {
     await this.#git.poll(signal);
@@ -119,7 +129,8 @@ export class Polls {
       try {
         const commit = await source.poll(signal);
         if (commit !== this.#commit) await this.#takeCommit(commit);
-        telemetry.fetched("success", clock.now());
+        this.#fetchedAt = clock.now();
+        telemetry.fetched("success", this.#fetchedAt);
       } catch (error) {
         if (!signal.aborted) {
           telemetry.fetched("failure", clock.now());

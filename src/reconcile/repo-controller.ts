@@ -8,7 +8,7 @@ import { isDown } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitEditor } from "../ports/git-editor.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { Events } from "../ports/events.ts";
+import type { Events, EventSubject } from "../ports/events.ts";
 import type { Inventory } from "../ports/inventory.ts";
 import type { RepoStatus, StatusStore } from "../ports/status-store.ts";
 import type { RepoTelemetry } from "../ports/telemetry.ts";
@@ -18,6 +18,7 @@ import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import { Collector } from "./collector.ts";
 import type { DriftOptions } from "./drift-options.ts";
 import { Fleet } from "./fleet.ts";
+import { FleetReport } from "./fleet-report.ts";
 import { Groups } from "./groups.ts";
 import { HostReconciler } from "./host-reconciler.ts";
 import { HostWorker } from "./host-worker.ts";
@@ -28,10 +29,11 @@ import { Polls } from "./polls.ts";
 import { Problems } from "./problems.ts";
 import { Records } from "./records.ts";
 import { Report } from "./report.ts";
-import { Requests, type Operation, type Selection, type Wish } from "./requests.ts";
+import { Requests, type RequestedSync, type Selection, type Wish } from "./requests.ts";
 import { StatusSaver } from "./status-saver.ts";
 import { Suspension, type AskedOf, type Suspended } from "./suspension.ts";
 import { Verification, type VerifyOperation } from "./verification/verification.ts";
+import { Webhooks, type Hook } from "./webhooks.ts";
 import { wishesFor } from "./wishes.ts";
 
 export interface RepoControllerOptions {
@@ -47,6 +49,8 @@ export interface RepoControllerOptions {
   readonly sudo: boolean;
   /** Whether it begins suspended; see `suspend`. */
   readonly suspend: boolean;
+  /** Where people had stopped work before; with `suspend` the repo is suspended whatever it says. */
+  readonly suspended?: Suspended;
   /** Whether failed hosts are tried again; a single pass does not. */
   readonly retry: boolean;
   /** See `PollsOptions`; true unless given. */
@@ -63,12 +67,6 @@ export interface RepoControllerOptions {
   readonly events?: Events;
   readonly clock: Clock;
   readonly log: Logger;
-}
-
-export interface Hook {
-  readonly branch: string;
-  /** The keys of the Secret that signs webhooks; absent when none is named: no webhook is believed then. */
-  readonly secret?: () => Promise<ReadonlyMap<string, string>>;
 }
 
 /** Backoff of failed hosts and the longest pause of a failing poll (design: 1 s to 5 min). */
@@ -98,6 +96,8 @@ export class RepoController implements AsyncDisposable {
   readonly #report: Report;
   readonly #polls: Polls;
   readonly #suspension: Suspension;
+  /** Those who may say that the branch moved; undefined where there is none to ask. */
+  readonly webhooks: Webhooks | undefined;
   /** Ends the syncs under way. */
   readonly #kill = new AbortController();
   /** Ends the loops that poll. */
@@ -106,6 +106,7 @@ export class RepoController implements AsyncDisposable {
   #worker!: HostWorker;
   #saver!: StatusSaver;
   #verification!: Verification;
+  #fleetReport: FleetReport | null = null;
   #running: Promise<unknown>[] = [];
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
   #onRequestOnly = false;
@@ -123,7 +124,7 @@ export class RepoController implements AsyncDisposable {
       isSlow: (key) => this.#wasDown(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
     });
-    this.#suspension = new Suspension(options.suspend);
+    this.#suspension = new Suspension(options.suspend, options.suspended);
     this.#polls = new Polls({
       ...options,
       maxInterval: BACKOFF.max,
@@ -133,6 +134,7 @@ export class RepoController implements AsyncDisposable {
       onApps: (apps) => this.#enqueueForCommit(apps),
       onHosts: (hosts) => this.#takeHosts(hosts),
     });
+    this.webhooks = options.hook && new Webhooks({ ...options, ...options.hook, look: () => this.#polls.hurryGit() });
   }
 
   get repo(): string {
@@ -149,10 +151,6 @@ export class RepoController implements AsyncDisposable {
 
   get editor(): GitEditor | undefined {
     return this.#options.editor;
-  }
-
-  get hook(): Hook | undefined {
-    return this.#options.hook;
   }
 
   /** Asks Git now, or as soon as the poll under way is over; many calls are one poll. */
@@ -179,6 +177,18 @@ export class RepoController implements AsyncDisposable {
   /** Everything known, as the store shall have it. */
   get status(): RepoStatus {
     return this.#fleet.status(this.#problems.all);
+  }
+
+  /** The same for people, app by app and host by host; made when the first one asks. */
+  get fleetReport(): FleetReport {
+    const { repo, clock } = this.#options;
+    const parts = { repo, fleet: this.#fleet, suspension: this.#suspension, clock };
+    return (this.#fleetReport ??= new FleetReport(parts));
+  }
+
+  /** When Git answered last, in milliseconds since the epoch; null when it did not in this run. */
+  get fetchedAt(): number | null {
+    return this.#polls.fetchedAt;
   }
 
   get problems(): readonly Problem[] {
@@ -265,11 +275,16 @@ export class RepoController implements AsyncDisposable {
    * full. The operation ends when each was attempted once. What is suspended is left alone, but for
    * what `askedOf` lets through.
    */
-  request(selection: Selection, wish: Wish, askedOf?: AskedOf): Operation {
+  request(selection: Selection, wish: Wish, askedOf?: AskedOf): RequestedSync {
     const wishes = wishesFor(this.#fleet, this.#suspension, { selection, wish, askedOf });
     const operation = this.#requests.open(wishes);
     for (const key of wishes.keys()) this.#queue.add(key);
     return operation;
+  }
+
+  /** Tells that somebody has asked for a forced resync of all of it, or of one app or host. */
+  resyncRequested(about: EventSubject, by: string): void {
+    this.#report.resyncRequested(about, by, this.#fleet.revision);
   }
 
   /** Asks for a look at what the selected hosts have, out of turn. The operation ends when each was looked at once. */
@@ -285,6 +300,7 @@ export class RepoController implements AsyncDisposable {
   /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */
   async drain(): Promise<void> {
     this.#closing.abort();
+    this.webhooks?.[Symbol.dispose]();
     await this.#queue.shutDown();
     await Promise.all(this.#running);
   }

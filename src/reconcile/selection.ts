@@ -74,13 +74,13 @@ function hostKeys(fleet: Fleet, names: readonly string[]): Map<string, HostKey[]
   return found;
 }
 
-function unknownApp(name: string, known: ReadonlySet<string>): FssyncError {
+export function unknownApp(name: string, known: ReadonlySet<string>): FssyncError {
   const last = name.split("/").at(-1)!;
   const near = [...known].filter((app) => app.includes(last) || app.split("/").some((part) => name.includes(part)));
   const hint = near.length > 0 ? `; there are ${near.slice(0, 5).join(", ")}` : "";
   return new FssyncError("UnknownName", `no app ${name} (expected mod/env/app)${hint}`);
 }
 
-function unknownHost(name: string): FssyncError {
+export function unknownHost(name: string): FssyncError {
   return new FssyncError("UnknownName", `no host ${name} in the inventory (expected address or address:port)`);
 }

@@ -1,5 +1,4 @@
-import { setImmediate } from "node:timers/promises";
-import type { Clock } from "../ports/clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Milliseconds for which work may hold the event loop before others have their turn. */
 const SHARE = 10;
@@ -17,7 +16,7 @@ export class Turns {
   /** Between two small pieces of the work: waits for the next turn when this one had its share. */
   async pause(): Promise<void> {
     if (this.#clock.monotonic() - this.#since < SHARE) return;
-    await setImmediate();
+    await new Promise<void>((resolve) => setImmediate(resolve));
     this.#since = this.#clock.monotonic();
   }
 }

@@ -1,62 +1,97 @@
-import type { FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { asFssyncError } from "../../model/errors.ts";
 import type { Access, Action, Caller } from "../../ports/access.ts";
-import type { ApiServer } from "../api-server.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { ApiServer, Needs } from "../api-server.ts";
 import { HttpProblem } from "../problem.ts";
+import { CHALLENGES, tokenOf } from "./credentials.ts";
+import { refuseOtherNames, refuseOtherSites } from "./cross-site.ts";
+import { FailedLogins } from "./failed-logins.ts";
 
 export interface GuardOptions {
   readonly access: Access | null;
   readonly compat?: { readonly anonymous: boolean };
+  readonly clock: Clock;
 }
 
 const LOCAL: Caller = { name: "local" };
+const ANONYMOUS: Caller = { name: "anonymous" };
 
 /** Lets nobody pass who may not do what the route says that it needs, and refuses routes that say nothing. */
 export function requireNeeds(server: ApiServer, options: GuardOptions): void {
+  const { access, compat } = options;
+  const failedLogins = new FailedLogins(options);
+  const isAnonymous = ({ routeOptions }: FastifyRequest) =>
+    routeOptions.config.compat === true && compat?.anonymous === true;
   server.addHook("onRoute", ({ method, url, config }) => {
     if (config?.needs === undefined) throw new Error(`${String(method)} ${url} does not say what it needs`);
   });
   server.decorateRequest("caller");
-  server.addHook("onRequest", async (request) => {
-    const { needs, compat } = request.routeOptions.config;
+  server.addHook("onRequest", async (request, reply) => {
+    const { needs } = request.routeOptions.config;
     // Unknown paths are told so to everybody.
     if (needs === undefined || needs === "open") return;
-    if (compat && options.compat?.anonymous) request.caller = { name: "anonymous" };
-    else request.caller = await callerOf(request, options.access);
+    if (access === null) refuseOtherNames(request);
+    if (changesSomething(request, needs)) refuseOtherSites(request);
+    const token = tokenOf(request.headers.authorization);
+    if (access === null) request.caller = LOCAL;
+    else if (isAnonymous(request) && token === undefined) request.caller = ANONYMOUS;
+    else request.caller = await callerOf(token, request, reply, { access, failedLogins });
   });
   // Once it is known what the request is about.
   server.addHook("preHandler", async (request) => {
-    const { needs, compat } = request.routeOptions.config;
-    if (needs === undefined || needs === "open" || (compat && options.compat?.anonymous)) return;
-    const repo = repoOf(request);
-    await authorize(request, options.access, { ...needs, ...(repo === undefined ? {} : { repo }) });
+    const { needs } = request.routeOptions.config;
+    if (needs === undefined || needs === "open" || isAnonymous(request)) return;
+    const repos = reposOf(request);
+    if (repos.size === 0) await authorize(request, access, needs);
+    for (const repo of repos) await authorize(request, access, { ...needs, repo });
   });
 }
 
 /** Throws 403 unless the caller may do it. */
 export async function authorize(request: FastifyRequest, access: Access | null, action: Action): Promise<void> {
-  if (access === null || (await access.may(request.caller, action))) return;
-  throw new HttpProblem(403, `${request.caller.name} may not ${action.verb} ${action.resource}`);
+  const { caller } = request;
+  if (access === null || (await answered(access.may(caller, action)))) return;
+  const { verb, resource, subresource, repo } = action;
+  const what = `${resource}.fssync.dev${subresource ? `/${subresource}` : ""}`;
+  const where = repo === undefined ? "of all repos" : `of repo ${repo}`;
+  throw new HttpProblem(403, `${caller.name} may not ${verb} ${what} ${where}`, { reason: "Unauthorized" });
 }
 
-/** Every route that is about one repo calls it `repo`: in the path, the query or the body. */
-function repoOf({ params, query, body }: FastifyRequest): string | undefined {
-  for (const part of [params, query, body]) {
-    const { repo } = (part ?? {}) as { repo?: unknown };
-    if (typeof repo === "string") return repo;
-  }
-  return undefined;
+/** GET may do so too: the predecessor's /sync. */
+function changesSomething({ method }: FastifyRequest, needs: Exclude<Needs, "open">): boolean {
+  return needs.verb === "update" || !["GET", "HEAD"].includes(method);
 }
 
-async function callerOf(request: FastifyRequest, access: Access | null): Promise<Caller> {
-  if (access === null) return LOCAL;
-  const token = bearerOf(request.headers.authorization);
-  const caller = token && (await access.authenticate(token));
+/** Every route that is about repos calls them `repo`: in the path, the query or the body. All that are named count. */
+function reposOf({ params, query, body }: FastifyRequest): Set<string> {
+  const named = [params, query, body].flatMap((part) => ((part ?? {}) as { repo?: unknown }).repo ?? []);
+  return new Set(named.filter((repo) => typeof repo === "string"));
+}
+
+async function callerOf(
+  token: string | undefined,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { access, failedLogins }: { access: Access; failedLogins: FailedLogins },
+): Promise<Caller> {
+  const caller = token && (await answered(access.authenticate(token)));
   if (caller) return caller;
-  throw new HttpProblem(401, "no token that is known here", {
-    headers: { "www-authenticate": 'Bearer realm="fssync"' },
-  });
+  if (token) failedLogins.note(request);
+  void reply.header("www-authenticate", CHALLENGES);
+  const detail = token ? "nobody is known by this token" : "this needs a token: Authorization: Bearer TOKEN";
+  throw new HttpProblem(401, detail, { reason: "Unauthorized" });
 }
 
-function bearerOf(header: string | undefined): string | undefined {
-  return /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
+/** An answer of Access; 503 when it cannot be had now. */
+async function answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw new HttpProblem(503, "it cannot be found out now who asks, and what they may", {
+      reason: asFssyncError(error).reason,
+      headers: { "retry-after": "5" },
+      cause: error,
+    });
+  }
 }

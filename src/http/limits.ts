@@ -5,8 +5,10 @@ import { HttpProblem } from "./problem.ts";
 
 /** What a caller may ask so often a minute, all routes of a class together. */
 const A_MINUTE = {
-  /** Asks Git, the CMDB or hosts, or reads much: sync, plan, archive, history, modify. */
+  /** Asks Git, the CMDB or hosts, or reads much: sync, plan, history, modify. */
   costly: 120,
+  /** Many pods start at once with one token; only so many archives are made at a time besides. */
+  archives: 1200,
   /** Webhooks: a busy group's pushes come from one address. */
   hooks: 600,
 } as const;

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from "node:http";
 import { z } from "zod";
 import type { Reason } from "../model/errors.ts";
 
@@ -42,4 +43,9 @@ export class HttpProblem extends Error {
     this.reason = reason;
     this.headers = headers;
   }
+}
+
+/** A problem of which the status says all that there is to say in general. */
+export function aboutBlank(status: number, detail: string): Omit<Problem, "instance"> {
+  return { type: "about:blank", title: STATUS_CODES[status] ?? "Error", status, detail };
 }

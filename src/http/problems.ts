@@ -1,45 +1,88 @@
-import { STATUS_CODES } from "node:http";
 import type { FastifyError } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { FssyncError, REASONS, type Reason } from "../model/errors.ts";
 import type { ApiServer } from "./api-server.ts";
-import { HttpProblem, type Problem } from "./problem.ts";
+import { aboutBlank, HttpProblem, type Problem } from "./problem.ts";
+import { pathOf } from "./request-log.ts";
 
-/** What is not here is our own trouble: 500. */
-const STATUS_OF: Partial<Record<Reason, number>> = { UnknownName: 404, InvalidSpec: 400 };
+/** Reasons that are the caller's own, or that waiting mends. What is neither here nor of others is our trouble: 500. */
+const STATUS_OF: Partial<Record<Reason, number>> = {
+  InvalidSpec: 400,
+  UnknownName: 404,
+  Unauthorized: 403,
+  SuspendedElsewhere: 409,
+  // Held until something changes in Git or in the inventory.
+  PathConflict: 409,
+  PruneLimitExceeded: 409,
+  UnsupportedFile: 409,
+  LfsPointer: 409,
+  InvalidAttributes: 409,
+  InvalidPath: 409,
+  // What we asked on somebody's behalf did not do it.
+  FetchFailed: 502,
+  BranchMissing: 502,
+  EmptyTree: 502,
+  PushFailed: 502,
+  InventoryFailed: 502,
+  InventorySuspicious: 502,
+  InvalidHost: 502,
+  // Not here, or not now.
+  SecretInvalid: 503,
+  SourceUnavailable: 503,
+  MirrorCorrupt: 503,
+  ControllerExhausted: 503,
+  Interrupted: 503,
+  NoController: 503,
+  ControllerLost: 503,
+  KubernetesUnavailable: 503,
+  ControllerNoSpace: 507,
+};
+
+type Untold = Omit<Problem, "instance">;
 
 /** Answers whatever a handler throws as problem details. */
 export function answerProblems(server: ApiServer): void {
   server.setErrorHandler((thrown: FastifyError | Error, request, reply) => {
-    const problem = { ...problemOf(thrown), instance: request.id };
-    if (problem.status >= 500) request.log.error({ err: thrown }, "request failed");
+    const problem = problemOf(thrown);
+    // A problem that a handler made of it was no surprise.
+    if (problem.status >= 500 && !(thrown instanceof HttpProblem)) request.log.error({ err: thrown }, "request failed");
     if (thrown instanceof HttpProblem) void reply.headers(thrown.headers);
-    return reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+    return reply.code(problem.status).type("application/problem+json").send(problemText(problem, request.id));
   });
   server.setNotFoundHandler((request, reply) => {
-    const detail = `there is no ${request.method} ${request.url.split("?")[0]}`;
-    const problem = { ...aboutBlank(404, detail), instance: request.id };
-    return reply.code(404).type("application/problem+json").send(JSON.stringify(problem));
+    const problem = aboutBlank(404, `there is no ${request.method} ${pathOf(request.url)}`);
+    return reply.code(404).type("application/problem+json").send(problemText(problem, request.id));
   });
 }
 
-function problemOf(thrown: FastifyError | Error): Omit<Problem, "instance"> {
+/** As it is sent. */
+export function problemText(problem: Untold, requestId: string): string {
+  return JSON.stringify({ ...problem, instance: requestId } satisfies Problem);
+}
+
+function problemOf(thrown: FastifyError | Error): Untold {
   if (thrown instanceof HttpProblem) return withReason(aboutBlank(thrown.statusCode, thrown.message), thrown.reason);
-  if (thrown instanceof FssyncError)
-    return withReason(aboutBlank(STATUS_OF[thrown.reason] ?? 500, thrown.message), thrown.reason);
+  if (thrown instanceof FssyncError) return ofReason(thrown);
   if (hasZodFastifySchemaValidationErrors(thrown)) {
     const errors = thrown.validation.map(({ instancePath, message }) => ({ pointer: instancePath, detail: message! }));
     return { ...aboutBlank(400, thrown.message), errors };
   }
   const { statusCode = 500 } = thrown as FastifyError;
   // What went wrong inside is for the log alone.
-  return aboutBlank(statusCode, statusCode >= 500 ? "it failed here; the log says why" : thrown.message);
+  return statusCode >= 500 ? inside(statusCode) : aboutBlank(statusCode, thrown.message);
 }
 
-function aboutBlank(status: number, detail: string): Omit<Problem, "instance"> {
-  return { type: "about:blank", title: STATUS_CODES[status] ?? "Error", status, detail };
+/** Messages about the inside may name files of this machine; those about others are what people need. */
+function ofReason({ reason, message }: FssyncError): Untold {
+  const status = STATUS_OF[reason] ?? 500;
+  if (status === 500) return withReason(inside(status), reason);
+  return withReason(aboutBlank(status, status > 502 ? REASONS[reason].meaning : message), reason);
 }
 
-function withReason(problem: Omit<Problem, "instance">, reason: Reason | undefined): Omit<Problem, "instance"> {
+function inside(status: number): Untold {
+  return aboutBlank(status, "it failed here; the log says why");
+}
+
+function withReason(problem: Untold, reason: Reason | undefined): Untold {
   return reason === undefined ? problem : { ...problem, reason, next: REASONS[reason].next };
 }

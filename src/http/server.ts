@@ -1,5 +1,5 @@
 import swagger from "@fastify/swagger";
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
+import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from "fastify-type-provider-zod";
 import type { ApiServer } from "./api-server.ts";
 import { appRoutes } from "./api/apps.ts";
@@ -14,10 +14,13 @@ import { syncRoutes } from "./api/sync.ts";
 import { requireNeeds } from "./auth/guard.ts";
 import { compatRoutes } from "./compat/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
+import { CAPS, capConnections, endStalled, NODE_CAPS } from "./caps.ts";
 import { closeGracefully } from "./graceful-close.ts";
 import { hookRoutes } from "./hooks/routes.ts";
 import { limitLogins, limitRates } from "./limits.ts";
+import { answerBadUrl, answerClientErrors } from "./malformed.ts";
 import { answerProblems } from "./problems.ts";
+import { logRequests, requestIdOf } from "./request-log.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import type { PublicServerOptions, Site } from "./site.ts";
@@ -41,10 +44,18 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   const { site, metricsElsewhere, clock, log } = options;
   const server = bareServer({
     loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestIdOf,
+    frameworkErrors: answerBadUrl,
+    clientErrorHandler: answerClientErrors(clock),
     forceCloseConnections: "idle",
     return503OnClosing: false,
   }) as unknown as ApiServer;
+  logRequests(server);
+  endStalled(server);
   closeGracefully(server, clock);
+  // JSON alone is taken, but where a route says otherwise.
+  server.removeContentTypeParser("text/plain");
   server.setValidatorCompiler(validatorCompiler);
   // Answers are what their types say; the tests hold them against the schemas.
   server.setSerializerCompiler(() => JSON.stringify);
@@ -73,14 +84,9 @@ export function metricsServer({ metrics, notReady }: Pick<Site, "metrics" | "not
   return server;
 }
 
-/** Fastify with the limits that every server of ours has. */
+/** Fastify with the caps that every server of ours has. */
 export function bareServer(options: FastifyServerOptions = {}): FastifyInstance {
-  return Fastify({
-    bodyLimit: 1024 * 1024,
-    connectionTimeout: 30_000,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 75_000,
-    forceCloseConnections: true,
-    ...options,
-  });
+  const server = Fastify({ ...CAPS, http: NODE_CAPS, forceCloseConnections: true, ...options });
+  capConnections(server.server);
+  return server;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { lstat, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { appKey, type AppKey } from "../../src/model/app.ts";
 import type { DesiredApp } from "../../src/model/manifest.ts";
@@ -182,14 +183,15 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       const blobs = ["etc/api.conf", "etc/empty", "etc/big", "etc/motd", "etc/api.conf"].map(
         (path) => manifest.find((file) => file.path === path)!.blob,
       );
-      const pieces = await Array.fromAsync(source.read(blobs));
+      const pieces: Buffer[] = [];
+      for await (const piece of source.read(blobs)) pieces.push(piece);
       expect(Buffer.concat(pieces).toString()).toBe(`port 80\n${"x".repeat(300_000)}hello\nport 80\n`);
       expect(pieces[0]).toEqual(Buffer.from("port 80\n"));
       const begun = source.read(blobs);
       await begun.next();
       await begun.return();
       expect(await begun.next()).toEqual({ done: true, value: undefined });
-      expect(await Array.fromAsync(source.read([]))).toEqual([]);
+      expect(await buffer(source.read([]))).toEqual(Buffer.alloc(0));
     });
 
     it("tells why an app could not be sent, also at an earlier commit", async () => {
@@ -207,7 +209,7 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
         reason: "SourceUnavailable",
       });
       await expect(source.content(blob, 100)).rejects.toMatchObject({ reason: "SourceUnavailable" });
-      await expect(Array.fromAsync(source.read([blob]))).rejects.toMatchObject({ reason: "SourceUnavailable" });
+      await expect(buffer(source.read([blob]))).rejects.toMatchObject({ reason: "SourceUnavailable" });
     });
 
     it("has neither checksum nor content of a tree", async () => {

@@ -1,4 +1,12 @@
 import type { ApiServer } from "../api-server.ts";
 import type { PublicServerOptions } from "../site.ts";
+import { archiveRoute } from "./archive-route.ts";
+import { Contents } from "./content.ts";
+import { fileRoute } from "./file-route.ts";
 
-export function fileRoutes(_server: ApiServer, _options: PublicServerOptions): void {}
+/** Files of apps for clients that pull them. */
+export function fileRoutes(server: ApiServer, options: PublicServerOptions): void {
+  const contents = new Contents(options.site);
+  fileRoute(server, contents, options);
+  archiveRoute(server, contents, options);
+}

@@ -6,20 +6,24 @@ import type { ConfigRepo } from "./config/schema.ts";
 import { SecretsFolder } from "./config/secrets-folder.ts";
 import { createInventory } from "./inventory/create-inventory.ts";
 import type { Events } from "./ports/events.ts";
+import type { GitEditor } from "./ports/git-editor.ts";
 import type { GitSource } from "./ports/git-source.ts";
 import type { Inventory } from "./ports/inventory.ts";
 import type { Secrets } from "./ports/secrets.ts";
 import type { StatusStore } from "./ports/status-store.ts";
+import type { SuspensionStore } from "./ports/suspender.ts";
 import type { Transport } from "./ports/transport.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Controller } from "./reconcile/controller.ts";
 import type { DriftOptions } from "./reconcile/drift-options.ts";
 import { Operations } from "./reconcile/operations.ts";
 import { RecentEvents } from "./reconcile/recent-events.ts";
-import { StoredSuspender } from "./reconcile/stored-suspender.ts";
+import { StoredSuspender, suspendedBy, type KnownSuspensions } from "./reconcile/stored-suspender.ts";
+import type { Suspended } from "./reconcile/suspension.ts";
 import type { SiteDesk } from "./http/site.ts";
 import { globs } from "./config/globs.ts";
-import { RepoController, type Hook } from "./reconcile/repo-controller.ts";
+import { RepoController } from "./reconcile/repo-controller.ts";
+import type { Hook } from "./reconcile/webhooks.ts";
 import { GitMirrorSource } from "./source/git-source.ts";
 import { lockDataDir } from "./store/data-dir-lock.ts";
 import { SqliteStatusStore } from "./store/sqlite-status-store.ts";
@@ -65,19 +69,22 @@ export async function assemble(
   const metrics = new Metrics({ clock, version });
   metrics.leader(true);
   const events = new RecentEvents({ clock });
+  const suspensions = await knownSuspensions(configs, store);
   const repos = configs.map((config) => {
     const name = config.metadata.name;
+    const suspended = suspendedBy(suspensions.stored.filter(({ repo }) => repo === name), config.spec.suspend);
     const common = { ...places, name, dataDir, runDir, secrets, log: log.child({ repo: name }) };
-    return made.use(assembleRepo(config, { ...common, store, metrics, retry, events: events.forRepo(name) }))
+    return made.use(assembleRepo(config, { ...common, suspended, store, metrics, retry, events: events.forRepo(name) }))
       .controller;
   });
   const controller = made.use(new Controller({ repos, clock }));
   const operations = made.use(new Operations({ controller, clock }));
+  const suspender = new StoredSuspender({ controller, store, clock, ...suspensions });
   const stack = made.move();
   return {
     controller,
     metrics,
-    desk: { controller, operations, events, suspender: new StoredSuspender({ controller }) },
+    desk: { controller, operations, events, suspender },
     controlSocket: join(runDir, CONTROL_SOCKET),
     forgetOthers: () => forgetOthers(store, new Set(repos.map(({ repo }) => repo))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
@@ -96,6 +103,13 @@ export async function openDataDir(dir: string): Promise<{ dataDir: string; runDi
   await prepareRuntimeDir(runDir);
   const stack = made.move();
   return { dataDir, runDir, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Before anything is made that could sync. */
+async function knownSuspensions(configs: readonly ConfigRepo[], store: SuspensionStore): Promise<KnownSuspensions> {
+  const stored = await Promise.all(configs.map(({ metadata }) => store.suspensions(metadata.name)));
+  const configured = configs.filter(({ spec }) => spec.suspend).map(({ metadata }) => metadata.name);
+  return { configured: new Set(configured), stored: stored.flat() };
 }
 
 async function forgetOthers(store: StatusStore, configured: ReadonlySet<string>): Promise<string[]> {
@@ -117,6 +131,8 @@ export interface RepoSurroundings {
   readonly store: StatusStore;
   readonly metrics: Metrics;
   readonly events?: Events;
+  /** Where people have stopped work besides `spec.suspend`. */
+  readonly suspended?: Suspended;
   readonly log: Logger;
   readonly retry: boolean;
   /** False where other processes work on the repo in turn; true unless given. */
@@ -169,6 +185,7 @@ function driftOptions({ drift, sync }: ConfigRepo["spec"]): DriftOptions {
 
 interface Parts {
   readonly source: GitSource;
+  readonly editor: GitEditor;
   readonly inventory: Inventory;
   readonly transport: Transport;
 }
@@ -202,7 +219,7 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
       log,
     }),
   );
-  return { source, inventory, transport };
+  return { source, editor: source.editor, inventory, transport };
 }
 
 /** The Git source alone: all that `validate` needs. */
@@ -210,7 +227,7 @@ export function assembleSource(
   spec: ConfigRepo["spec"],
   around: Pick<RepoSurroundings, "secrets" | "allowFileUrls" | "log"> & { dir: string },
 ): GitMirrorSource {
-  const { url, branch, timeout, secretRef } = spec.git;
+  const { url, branch, timeout, secretRef, author } = spec.git;
   const { owner, group } = spec.sync;
   return new GitMirrorSource({
     url,
@@ -223,6 +240,7 @@ export function assembleSource(
     group,
     secret: reader(around.secrets, secretRef),
     secretName: secretRef?.name,
+    author,
     clock: systemClock,
     log: around.log,
   });

@@ -15,6 +15,8 @@ export interface RepoTelemetry extends Disposable {
   verified(result: VerifyResult, seconds: number): void;
   /** So many files that somebody else had changed were laid over. */
   replaced(files: number): void;
+  /** Somebody who is believed said over HTTP that something happened to the repo. */
+  webhook(result: WebhookResult): void;
   /** Asks `fleet` at each scrape. */
   observe(fleet: FleetObservation): void;
 }
@@ -22,6 +24,9 @@ export interface RepoTelemetry extends Disposable {
 export type SyncResult = "success" | "failed" | "unreachable";
 
 export type VerifyResult = "clean" | "drifted" | "failed" | "unreachable";
+
+/** `accepted` is looked after at once; `ignored` concerns another branch, or the repo is suspended. */
+export type WebhookResult = "accepted" | "ignored";
 
 export interface FleetObservation {
   readonly hosts: number;

@@ -19,6 +19,8 @@ export class PollLoop {
   #wake: () => void = () => {};
   #triggered = false;
   #failures = 0;
+  /** The pause after a failure was cut short. */
+  #hurried = false;
 
   constructor(options: PollLoopOptions) {
     this.#options = options;
@@ -26,6 +28,7 @@ export class PollLoop {
       const succeeded = await options.poll(signal);
       const recovered = succeeded && this.#failures > 0;
       this.#failures = succeeded ? 0 : this.#failures + 1;
+      if (succeeded) this.#hurried = false;
       // The loop may be in a long pause after failures.
       if (recovered) this.#wake();
       return succeeded;
@@ -36,6 +39,13 @@ export class PollLoop {
   trigger(): void {
     this.#triggered = true;
     this.#wake();
+  }
+
+  /** As `trigger`, but cuts a pause after failures short once and no more, until it has passed by itself. */
+  hurry(): void {
+    if (this.#failures > 0 && this.#hurried) return;
+    this.#hurried = this.#failures > 0;
+    this.trigger();
   }
 
   /** Polls until the signal aborts; the first poll is at once. */
@@ -53,7 +63,10 @@ export class PollLoop {
     const { clock } = this.#options;
     return new Promise((resolve) => {
       if (this.#triggered || signal.aborted) return resolve();
-      const timer = clock.after(delay, finish);
+      const timer = clock.after(delay, () => {
+        this.#hurried = false;
+        finish();
+      });
       signal.addEventListener("abort", finish, { once: true });
       this.#wake = finish;
       function finish() {

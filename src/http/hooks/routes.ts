@@ -1,4 +1,126 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
-import type { PublicServerOptions } from "../site.ts";
+import { noteCall } from "../auth/note-call.ts";
+import { HttpProblem, Problem } from "../problem.ts";
+import { deskOf, type PublicServerOptions } from "../site.ts";
+import { Budget } from "./budget.ts";
+import { readMessage, whyNot, type Message } from "./message.ts";
+import { proofsOf } from "./proofs.ts";
+import { SENDERS, type Sender } from "./senders.ts";
+import { mayBeVerified, reposBySecret, verifiedRepos } from "./verified.ts";
 
-export function hookRoutes(_server: ApiServer, _options: PublicServerOptions): void {}
+/** A push of very many commits to GitHub is a few MiB. */
+const LARGEST_BODY = 8 * 1024 * 1024;
+
+/** What bodies may take in memory while nobody knows yet who has sent them. */
+const ALL_BODIES = 8 * LARGEST_BODY;
+
+const HookResult = z
+  .enum(["accepted", "ignored"])
+  .describe("`accepted`: Git is looked at; `ignored`: nothing is done.");
+const WHY = "Why nothing is done.";
+const HookAnswer = z
+  .object({
+    result: HookResult,
+    why: z.string().optional().describe(WHY),
+    repos: z
+      .array(z.object({ repo: z.string(), result: HookResult, why: z.string().optional().describe(WHY) }))
+      .describe("The repos of which a secret verifies the webhook."),
+  })
+  .meta({ id: "HookAnswer", description: "What a webhook brought about." });
+type HookAnswer = z.infer<typeof HookAnswer>;
+
+/** Webhooks: who knows a repo's secret may say that its branch moved, and nothing else. */
+export function hookRoutes(server: ApiServer, options: PublicServerOptions): void {
+  const budget = new Budget(ALL_BODIES);
+  // A scope of its own: here, and nowhere else, a body is bytes until it is known who sent it.
+  void server.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: LARGEST_BODY }, (_, body, done) =>
+      done(null, body),
+    );
+    for (const sender of Object.keys(SENDERS) as Sender[]) hookRoute(scope, { ...options, sender, budget });
+  });
+}
+
+interface HookOptions extends PublicServerOptions {
+  readonly sender: Sender;
+  readonly budget: Budget;
+}
+
+function hookRoute(server: ApiServer, { site, clock, sender, budget }: HookOptions): void {
+  const proofs = ({ headers }: FastifyRequest) => proofsOf(sender, headers, clock.now());
+  const known = () => reposBySecret(deskOf(site).controller.repos);
+  server.post(
+    `/hooks/${sender}`,
+    {
+      config: { needs: "open", rate: "hooks" },
+      bodyLimit: LARGEST_BODY,
+      onRequest: async (request, reply) => {
+        if (!mayBeVerified(proofs(request), await known())) throw notKnown();
+        reserve(request, reply, budget);
+      },
+      schema: {
+        operationId: `${sender}Hook`,
+        summary: `Takes a webhook of ${SENDERS[sender].name}: a push to the branch is looked at now`,
+        tags: ["hooks"],
+        response: {
+          200: HookAnswer,
+          202: HookAnswer,
+          400: Problem,
+          401: Problem,
+          413: Problem,
+          415: Problem,
+          429: Problem,
+          503: Problem,
+        },
+      },
+    },
+    async (request, reply) => {
+      const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+      const repos = await verifiedRepos(proofs(request), await known(), body);
+      if (repos.length === 0) throw notKnown();
+      request.caller = { name: `webhook of ${sender}` };
+      const answer = take(request, readMessage(sender, request.headers, body), repos);
+      return await reply.code(answer.result === "accepted" ? 202 : 200).send(answer);
+    },
+  );
+}
+
+/** Tells each repo, and nobody more than that the secret is known. */
+function take(request: FastifyRequest, message: Message, controllers: readonly RepoController[]): HookAnswer {
+  const repos = controllers.map((controller) => {
+    const why = reasonToIgnore(message, controller);
+    const result = why === null ? ("accepted" as const) : ("ignored" as const);
+    controller.webhooks!.take(result);
+    const facts = { repo: controller.repo, result, ...(why !== null && { why }) };
+    if (result === "accepted") noteCall(request, "webhook", { ...facts, revision: controller.fleet.revision });
+    else request.log.debug({ ...facts, who: request.caller.name, from: request.ip }, "webhook ignored");
+    return facts;
+  });
+  if (repos.some(({ result }) => result === "accepted")) return { result: "accepted", repos };
+  return { result: "ignored", why: [...new Set(repos.map(({ why }) => why))].join("; "), repos };
+}
+
+function reasonToIgnore(message: Message, { webhooks, suspension }: RepoController): string | null {
+  if (!message.push) return message.why;
+  return whyNot(message, webhooks!.branch) ?? (suspension.now.repo ? "the repo is suspended" : null);
+}
+
+/** Throws 503 when so many bodies are being read already that this one has no room. */
+function reserve(request: FastifyRequest, reply: FastifyReply, budget: Budget): void {
+  const { "content-length": length, "transfer-encoding": chunked } = request.headers;
+  const size = chunked === undefined ? Number(length ?? 0) : LARGEST_BODY;
+  const room = budget.take(Math.min(size, LARGEST_BODY));
+  if (!room) throw new HttpProblem(503, "too many webhooks at once", { headers: { "retry-after": "5" } });
+  reply.raw.once("close", () => room[Symbol.dispose]());
+}
+
+/** The same for all: which repos there are, and which of them have a secret, is nobody's business. */
+function notKnown(): HttpProblem {
+  return new HttpProblem(401, "no token and no signature that is known here", {
+    headers: { "www-authenticate": 'Webhook realm="fssync"' },
+  });
+}

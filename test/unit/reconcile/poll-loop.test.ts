@@ -82,6 +82,27 @@ describe("a poll loop", () => {
     expect(polls).toHaveLength(2);
   });
 
+  test("hurried after failures it polls once more in each pause, however often it is hurried", async () => {
+    let fails = true;
+    const { loop, polls, pass, stop, ended } = setUp(() => !fails);
+    await pass(1000);
+    for (let count = 0; count < 5; count += 1) {
+      loop.hurry();
+      await pass(1000);
+    }
+    expect(polls).toEqual([0, 1000]);
+    await pass(40_000);
+    expect(polls, "the pause passed by itself").toEqual([0, 1000, 41_000]);
+    fails = false;
+    for (let count = 0; count < 3; count += 1) {
+      loop.hurry();
+      await quiet();
+    }
+    expect(polls.slice(3), "Git answers again: each hurry is a poll").toEqual([46_000, 46_000, 46_000]);
+    stop.abort();
+    await ended;
+  });
+
   test("a trigger before it runs is the first poll, not a second one", async () => {
     const clock = new ManualClock();
     let polls = 0;

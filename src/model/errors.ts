@@ -141,6 +141,10 @@ export const REASONS = {
     "A commit could not be pushed to the Git remote.",
     "Give the login of git.secretRef the right to push to the branch, or look why the branch refuses it.",
   ),
+  NotEditable: local(
+    "The path in Git is nothing that can be edited line by line: a symlink, a folder, binary, or larger than 1 MiB.",
+    "Change it in a checkout of the repo, and push.",
+  ),
   // Inventory.
   InventoryFailed: local(
     "The CMDB could not be read.",

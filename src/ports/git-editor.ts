@@ -3,7 +3,8 @@ export interface GitEditor {
   /**
    * Asks `edit` for the new content of the file at the newest commit (null: there is none, or there shall be
    * none), commits and pushes; when the branch has moved meanwhile, all of it again. Returns the commit; null
-   * when `edit` changed nothing. What `edit` throws comes through. Throws FetchFailed, PushFailed.
+   * when `edit` changed nothing. What `edit` throws comes through. Changes come one after the other. Throws
+   * NotEditable for what is no plain file or larger than 1 MiB, PushFailed, and what `GitSource.poll` throws.
    */
   commit(change: FileChange, signal: AbortSignal): Promise<string | null>;
 }

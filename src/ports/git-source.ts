@@ -16,6 +16,8 @@ export interface GitSource extends AsyncDisposable {
   discover(commit: string): Promise<Discovery>;
   /** One app as it was at an earlier commit; null when the commit, or the app in it, is not there any more. */
   appAt(app: AppKey, commit: string): Promise<BaseApp | null>;
+  /** The files of a folder `mod/env/name` by themselves, be it an app or an overlay; null when there is none. */
+  folderAt(folder: AppKey, commit: string): Promise<Manifest | null>;
   /** Folder in which `<tree id>/<path>` lies for every snapshot. */
   readonly snapshotRoot: string;
   /**

@@ -33,9 +33,24 @@ const DAMAGE =
 /** The first line of stderr that says why, without control characters and credentials. */
 export function firstUsefulLine(stderr: string): string {
   const lines = stderr.split(/[\r\n]+/).map((line) => line.trim());
-  const line = lines.find((candidate) => candidate !== "" && !NOISE.test(candidate)) ?? "";
+  return shown(lines.find((candidate) => candidate !== "" && !NOISE.test(candidate)) ?? "");
+}
+
+/** Why a remote did not take a push, in its own words where it had any. */
+export function refusalWords(stderr: string): string {
+  const lines = stderr.split(/[\r\n]+/).map((line) => line.trim());
+  const said = lines.flatMap((line) => {
+    const words = /^remote: *(.*)$/.exec(line)?.[1] ?? "";
+    return NOISE.test(line) || !/\p{L}/u.test(words) ? [] : [words];
+  });
+  const why = lines.map((line) => /^! \[.*\] .*\((.+)\)$/.exec(line)?.[1]).find((text) => text !== undefined);
+  const words = [...said, ...(why === undefined ? [] : [why])].join("; ");
+  return words === "" ? firstUsefulLine(lines.filter((line) => !line.startsWith("To ")).join("\n")) : shown(words);
+}
+
+function shown(text: string): string {
   // oxlint-disable-next-line no-control-regex
-  const printable = redactUrls(line).replace(/[\u0000-\u001f\u007f-\u009f]/g, "");
+  const printable = redactUrls(text).replace(/[\u0000-\u001f\u007f-\u009f]/g, "");
   return printable.length > 300 ? `${printable.slice(0, 299)}…` : printable;
 }
 

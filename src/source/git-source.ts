@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import type { Logger } from "pino";
 import { appId, appKey, type AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
-import type { DesiredApp, Refusal } from "../model/manifest.ts";
+import type { DesiredApp, Manifest, Refusal } from "../model/manifest.ts";
 import { revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { BaseApp, CommitInfo, Discovery, GitSource } from "../ports/git-source.ts";
@@ -10,6 +10,7 @@ import { readBlob, readBlobs } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
 import { Checksums, type Sum } from "./checksums.ts";
 import { Credentials } from "./credentials.ts";
+import { type Author, MirrorEditor } from "./editor.ts";
 import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./discover.ts";
 import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
@@ -20,11 +21,12 @@ import { Lru } from "../model/lru.ts";
 import { Mirror } from "./mirror.ts";
 import { presentCommits } from "./pins.ts";
 import { checkBranch, isObjectId } from "./ref-name.ts";
-import { parseRemoteUrl, type Protocol } from "./remote-url.ts";
+import { parseRemoteUrl, redactUrls, type Protocol } from "./remote-url.ts";
 import { Snapshots } from "./snapshots.ts";
 
 const BASES = 500;
 const DISCOVERIES = 4;
+const FOLDERS = 100;
 
 export interface GitMirrorSourceOptions {
   readonly url: string;
@@ -43,6 +45,8 @@ export interface GitMirrorSourceOptions {
   /** `username` and `password`, or `identity` and `known_hosts`; read at every poll. */
   readonly secret?: (() => Promise<ReadonlyMap<string, string>>) | undefined;
   readonly secretName?: string | undefined;
+  /** Of what `editor` commits. */
+  readonly author: Author;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -50,6 +54,8 @@ export interface GitMirrorSourceOptions {
 /** Desired state from a bare mirror of one branch. The constructor throws InvalidSpec and starts nothing. */
 export class GitMirrorSource implements GitSource {
   readonly snapshotRoot: string;
+  /** Commits to the branch by way of the mirror. */
+  readonly editor: MirrorEditor;
   readonly #options: GitMirrorSourceOptions;
   readonly #git: Git;
   readonly #mirror: Mirror;
@@ -59,6 +65,7 @@ export class GitMirrorSource implements GitSource {
   readonly #history: History;
   readonly #bases = new Lru<string, BaseApp>(BASES);
   readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
+  readonly #folders = new Lru<string, Manifest | null>(FOLDERS);
   #resolved: ResolvedApps = new Map();
   #opening: Promise<void> | undefined;
 
@@ -78,6 +85,16 @@ export class GitMirrorSource implements GitSource {
     this.#snapshots = new Snapshots(this.#git, this.snapshotRoot);
     this.#checksums = new Checksums(this.#git);
     this.#history = new History(this.#git);
+    this.editor = new MirrorEditor({
+      git: this.#git,
+      mirror: this.#mirror,
+      author: options.author,
+      dir,
+      where: `${redactUrls(url.text)} for branch ${options.branch}`,
+      opened: () => this.#open(),
+      contains: (commit) => this.contains(commit),
+      clock,
+    });
   }
 
   async poll(signal: AbortSignal): Promise<string> {
@@ -95,7 +112,7 @@ export class GitMirrorSource implements GitSource {
     const known = this.#discoveries.get(commit);
     if (known !== undefined) return known;
     const discovery = await this.#watched(`Reading commit ${commit}`, "MirrorCorrupt", async () => {
-      const layout = await this.#layout(commit, []);
+      const layout = await this.#layout(commit, [], this.#options.common);
       if (layout === null) throw new FssyncError("SourceUnavailable", `Commit ${commit} is not in the mirror`);
       if (layout.apps.length === 0) throw new FssyncError("EmptyTree", `Commit ${commit} holds no app (mod/env/app)`);
       this.#resolved = await this.#resolve(layout, this.#resolved);
@@ -115,7 +132,7 @@ export class GitMirrorSource implements GitSource {
     const known = this.#bases.get(`${commit} ${app}`);
     if (known !== undefined) return known;
     const found = await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
-      const layout = await this.#layout(commit, this.#pathsOf(app));
+      const layout = await this.#layout(commit, this.#pathsOf(app), this.#options.common);
       if (layout === null) return null;
       const apps = layout.apps.filter((folder) => appKey(folder) === app);
       const resolved = await this.#resolve({ ...layout, apps }, this.#resolved);
@@ -125,6 +142,22 @@ export class GitMirrorSource implements GitSource {
     const base = baseOf(found);
     this.#bases.set(`${commit} ${app}`, base);
     return base;
+  }
+
+  async folderAt(folder: AppKey, commit: string): Promise<Manifest | null> {
+    await this.#open();
+    const key = `${commit} ${folder}`;
+    const known = this.#folders.get(key);
+    if (known !== undefined) return known;
+    const found = await this.#watched(`Reading ${folder} at commit ${commit}`, "SourceUnavailable", async () => {
+      // Without overlays every folder is an app.
+      const layout = await this.#layout(commit, this.#pathsOf(folder), undefined);
+      const apps = layout?.apps.filter((one) => appKey(one) === folder) ?? [];
+      const resolved = layout && (await this.#resolve({ ...layout, apps }, new Map()));
+      return resolved?.get(folder)?.app.manifest ?? null;
+    });
+    this.#folders.set(key, found);
+    return found;
   }
 
   async materialize(trees: Iterable<string>): Promise<void> {
@@ -231,14 +264,15 @@ export class GitMirrorSource implements GitSource {
     await this.#mirror.open();
     await this.#attributes.open();
     await this.#snapshots.open();
+    await this.editor.open();
   }
 
   /** One ls-tree; with `paths`, of these and what lies below them only. Null when the commit is not there. */
-  async #layout(commit: string, paths: readonly string[]): Promise<Layout | null> {
+  async #layout(commit: string, paths: readonly string[], common: string | undefined): Promise<Layout | null> {
     if (!isObjectId(commit)) throw new FssyncError("SourceUnavailable", `${JSON.stringify(commit)} is no commit id`);
     const args = ["ls-tree", "-r", "-t", "-z", "--full-tree", "--end-of-options", commit, ...paths];
     try {
-      return layOut(parseListing(await this.#git.run(args)), this.#options.common);
+      return layOut(parseListing(await this.#git.run(args)), common);
     } catch (error) {
       if (commit === this.#mirror.head || (await presentCommits(this.#git, [commit])).length > 0) throw error;
       return null;

@@ -75,16 +75,27 @@ export class Mirror {
   async poll(signal: AbortSignal): Promise<string> {
     await this.open();
     return this.#polling.run(async () => {
-      const environment = await this.#options.credentials.environment().catch((error: unknown) => {
-        throw asFssyncError(error, "SecretInvalid");
-      });
-      const remote = { signal, environment };
+      const remote = await this.#remoteOptions(signal);
       const newest = await this.#askRemote(remote);
       if (this.#damaged) await this.#cloneAnew(remote);
       else if (newest !== this.#head) await this.#fetch(remote);
       if (this.#head === null) throw this.#explain(new Error("it fetched nothing"), "Fetching");
       return this.#head;
     });
+  }
+
+  /**
+   * Puts a commit onto the branch, which must be at `parent` there. Throws GitFailure, after which nobody knows
+   * whether it was taken, and SecretInvalid.
+   */
+  async push(commit: string, parent: string, signal: AbortSignal): Promise<void> {
+    const { git, url, branch } = this.#options;
+    const ref = `refs/heads/${branch}`;
+    // It forces nothing, since the commit lies on `parent`. Without it a push onto a branch that was set back
+    // meanwhile would bring back what somebody took away.
+    const lease = `--force-with-lease=${ref}:${parent}`;
+    const args = ["push", "--progress", lease, "--end-of-options", url.text, `${commit}:${ref}`];
+    await git.runRemote(args, await this.#remoteOptions(signal));
   }
 
   /** Tells that an object or ref was found broken while the mirror was in this generation. */
@@ -137,6 +148,14 @@ export class Mirror {
     );
     this.#head = refs.get(HEAD) ?? null;
     this.pins.load(refs.keys());
+  }
+
+  /** With credentials as they are now. */
+  async #remoteOptions(signal: AbortSignal): Promise<RunOptions> {
+    const environment = await this.#options.credentials.environment().catch((error: unknown) => {
+      throw asFssyncError(error, "SecretInvalid");
+    });
+    return { signal, environment };
   }
 
   async #askRemote(remote: RunOptions): Promise<string> {

@@ -67,7 +67,8 @@ export async function onKubernetes(): Promise<Row[]> {
 async function discover(url: string, stack: AsyncDisposableStack): Promise<Discovery> {
   const dir = await mkdtemp(join(tmpdir(), "fssync-bench-"));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
-  const common = { branch: "main", timeout: 60_000, allowFileUrls: true, owner: "root", group: "root" };
+  const author = { name: "fssync", email: "fssync@example.com" };
+  const common = { branch: "main", timeout: 60_000, allowFileUrls: true, owner: "root", group: "root", author };
   const source = stack.use(new GitMirrorSource({ ...common, url, dir, clock: systemClock, log }));
   return await source.discover(await source.poll(NEVER));
 }

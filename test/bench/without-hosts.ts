@@ -37,7 +37,8 @@ export async function withoutHosts(): Promise<Row[]> {
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const repo = stack.use(await makeRepo(fleetFiles({ apps: APPS, files: 10 })));
   const log = pino({ level: "silent" });
-  const common = { branch: "main", timeout: 60_000, allowFileUrls: true, owner: "root", group: "root" };
+  const author = { name: "fssync", email: "fssync@example.com" };
+  const common = { branch: "main", timeout: 60_000, allowFileUrls: true, owner: "root", group: "root", author };
   const source = stack.use(new GitMirrorSource({ ...common, url: repo.url, dir, clock: systemClock, log }));
   const signal = new AbortController().signal;
   const rows: Row[] = [];

@@ -116,6 +116,18 @@ export function gitSourceContract(name: string, fixture: () => Promise<ContractF
       expect(await source.appAt(WEB, "0".repeat(40))).toBeNull();
     });
 
+    it("tells the files of a folder by themselves, of an overlay as of an app", async () => {
+      const commit = await remote.commit({ "nginx/prod/web/etc/motd": "own\n" });
+      await source.poll(signal);
+      const common = await source.folderAt(appKey({ mod: "nginx", env: "prod", app: "common" }), commit);
+      expect(common).toMatchObject([{ path: "etc/motd", from: "nginx/prod/common" }]);
+      const paths = (await source.folderAt(API, commit))?.map(({ path }) => path);
+      expect(paths).toEqual(["etc/api.conf"]);
+      for (const missing of ["nginx/prod/none", "nginx/test/common"] as const) {
+        expect(await source.folderAt(missing, commit)).toBeNull();
+      }
+    });
+
     it("writes snapshots with the bytes, the symlinks and the executable bit of Git", async () => {
       const web = await app(WEB, await source.poll(signal));
       await source.materialize([web.tree, web.overlay!]);

@@ -2,7 +2,7 @@ import { pino, type Logger } from "pino";
 import type { AppId, AppKey } from "../../src/model/app.ts";
 import { FssyncError } from "../../src/model/errors.ts";
 import type { Host, HostKey } from "../../src/model/host.ts";
-import type { DesiredApp } from "../../src/model/manifest.ts";
+import type { DesiredApp, Manifest } from "../../src/model/manifest.ts";
 import { revision, type Revision } from "../../src/model/revision.ts";
 import type { BaseApp, CommitInfo, Discovery, GitSource } from "../../src/ports/git-source.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../../src/ports/inventory.ts";
@@ -97,6 +97,10 @@ export class FakeGitSource implements GitSource {
     this.lookups.push(`${app}@${commit}`);
     const found = this.lost.has(commit) ? undefined : this.#discoveries.get(commit)?.apps.get(app);
     return found ? { digest: found.digest, manifest: found.manifest } : null;
+  }
+
+  async folderAt(folder: AppKey, commit: string): Promise<Manifest | null> {
+    return (await this.appAt(folder, commit))?.manifest ?? null;
   }
 
   async materialize(trees: Iterable<string>): Promise<void> {

@@ -40,6 +40,7 @@ export function sourceOptions(
     common: "common",
     owner: "root",
     group: "root",
+    author: { name: "fssync", email: "fssync@example.com" },
     clock,
     log: memoryLog().log,
     ...given,

@@ -2,7 +2,7 @@ import { jittered, type Clock } from "../ports/clock.ts";
 
 export interface PollLoopOptions {
   readonly clock: Clock;
-  /** Milliseconds between two polls; failures double it, up to `maxInterval`. */
+  /** Milliseconds between two polls; failures double it, up to `maxInterval`, which is the pause after them when it is longer. */
   readonly interval: number;
   readonly maxInterval: number;
   /** One poll. It returns whether it succeeded; it does not reject. */
@@ -54,7 +54,8 @@ export class PollLoop {
     while (!signal.aborted) {
       this.#triggered = false;
       if (!this.#options.paused?.()) await this.poll(signal);
-      const delay = Math.min(interval * 2 ** Math.min(this.#failures, 16), Math.max(maxInterval, interval));
+      const failed = Math.min(interval * 2 ** Math.min(this.#failures, 16), maxInterval);
+      const delay = this.#failures > 0 ? failed : interval;
       await this.#pause(jittered(clock, delay), signal);
     }
   }

@@ -3,12 +3,12 @@ import { PollLoop } from "../../../src/reconcile/poll-loop.ts";
 import { quiet } from "../../support/fakes.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-function setUp(answer: () => boolean | Promise<boolean> = () => true) {
+function setUp(answer: () => boolean | Promise<boolean> = () => true, interval = 10_000) {
   const clock = new ManualClock();
   const polls: number[] = [];
   const loop = new PollLoop({
     clock,
-    interval: 10_000,
+    interval,
     maxInterval: 60_000,
     poll: async () => {
       polls.push(clock.monotonic());
@@ -59,6 +59,16 @@ describe("a poll loop", () => {
     fails = false;
     await pass(70_000);
     expect(polls.slice(6)).toEqual([300_000, 310_000, 320_000, 330_000]);
+  });
+
+  test("an interval longer than the limit is no reason to wait longer after a failure", async () => {
+    let fails = true;
+    const { polls, pass } = setUp(() => !fails, 300_000);
+    await pass(120_000);
+    expect(polls).toEqual([0, 60_000, 120_000]);
+    fails = false;
+    await pass(400_000);
+    expect(polls).toEqual([0, 60_000, 120_000, 180_000, 480_000]);
   });
 
   test("polls now when triggered, and many triggers are one poll", async () => {

@@ -5,7 +5,7 @@ import { apiError, isConflict, isNotFound } from "./api-error.ts";
 import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
 import { LeaseObserver } from "./lease-observer.ts";
-import { LeaseClient, microTime, type Lease, type LeaseSpec } from "./lease.ts";
+import { LeaseClient, microTime, type Lease, type LeaseChange } from "./lease.ts";
 import { Pause } from "./pause.ts";
 import { markNow, RunningTerm, type Mark, type Term } from "./term.ts";
 import { Trouble } from "./trouble.ts";
@@ -28,6 +28,8 @@ export interface LeaderElectorOptions {
 }
 
 export interface Campaign {
+  /** Where this process can be asked by the others while it leads; they are not told when it is undefined. */
+  readonly api?: string | undefined;
   /** Ends the campaign; a leader is told by its caller, drains, and only then gives up the Lease. */
   readonly signal: AbortSignal;
   /** Does the work of a leader, until the term is lost or `signal` aborts; renewing goes on until it settles. */
@@ -50,6 +52,7 @@ export class LeaderElector {
   #own: Lease | undefined;
   readonly #observer: LeaseObserver;
   #leading = false;
+  #api: string | undefined;
 
   constructor(options: LeaderElectorOptions) {
     const times = { leaseDuration: 15_000, renewDeadline: 10_000, retryPeriod: 2_000 };
@@ -70,8 +73,14 @@ export class LeaderElector {
     return this.#observer.leader;
   }
 
+  /** Where the API of another process is that leads; undefined when it is not known, or this one leads. */
+  get leaderApi(): string | undefined {
+    return this.#leading || this.leader === this.identity ? undefined : this.#observer.api;
+  }
+
   /** Campaigns, leads, and campaigns again, until the signal aborts. Rejects with what a `lead` that was not lost threw. */
-  async run({ signal, lead }: Campaign): Promise<void> {
+  async run({ signal, lead, api }: Campaign): Promise<void> {
+    this.#api = api;
     const end = new AbortController();
     const watching = this.#watch(end.signal);
     try {
@@ -91,19 +100,19 @@ export class LeaderElector {
   /** A release, a theft or a deletion of the Lease is acted on at once, not at the next look. */
   #watch(signal: AbortSignal): Promise<void> {
     const { client, clock, log, name } = this.#options;
-    const informer = new Informer<LeaseSpec>({
+    const informer = new Informer<Lease>({
       client,
       clock,
       log,
       name: `lease ${name}`,
       path: this.#leases.path,
       query: { fieldSelector: `metadata.name=${name}` },
-      keep: (object) => (object as Lease).spec ?? {},
-      changed: (_, spec) => {
-        const holder = spec?.holderIdentity || undefined;
+      keep: (object) => seenOf(object as Lease),
+      changed: (_, lease) => {
+        const holder = lease?.spec?.holderIdentity || undefined;
         // It may be told late, of the time before ours: a renewal tells whether we still hold it.
         if (this.#leading && holder !== this.identity) return this.#pause.wake();
-        if (spec) this.#observer.observe(spec);
+        if (lease) this.#observer.observe(lease);
         if (holder === undefined) this.#pause.wake();
       },
     });
@@ -174,27 +183,29 @@ export class LeaderElector {
     const { clock, renewDeadline } = this.#options;
     const limits = { timeout: renewDeadline / 2 };
     const lease = await this.#leases.read(limits);
-    if (lease) this.#observer.observe(lease.spec ?? {});
+    if (lease) this.#observer.observe(lease);
     // A Lease that somebody deleted may still be believed in by its holder.
     const holder = this.leader;
     if (holder !== undefined && holder !== this.identity && this.#observer.untilExpiry() > 0) return undefined;
     const start = markNow(clock);
     const now = microTime(clock.now());
     const mine = lease?.spec?.holderIdentity === this.identity;
+    const { api, spec: holding } = this.#holding(now);
     const spec = {
-      ...this.#holding(now),
+      ...holding,
       acquireTime: mine ? (lease.spec.acquireTime ?? now) : now,
       leaseTransitions: lease ? (lease.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1) : 0,
     };
     try {
-      this.#own = await (lease ? this.#leases.update(lease, spec, limits) : this.#leases.create(spec, limits));
+      const change = { spec, api };
+      this.#own = await (lease ? this.#leases.update(lease, change, limits) : this.#leases.create(change, limits));
     } catch (error) {
       const failed = apiError(error);
       // Somebody was faster.
       if (isConflict(failed) || (lease && isNotFound(failed))) return undefined;
       throw error;
     }
-    this.#observer.observe(this.#own.spec ?? {});
+    this.#observer.observe(this.#own);
     return start;
   }
 
@@ -203,7 +214,7 @@ export class LeaderElector {
     const { clock } = this.#options;
     for (;;) {
       const lease: Lease | undefined = this.#own ?? (await this.#leases.read({ timeout, signal }));
-      if (lease?.spec) this.#observer.observe(lease.spec);
+      if (lease?.spec) this.#observer.observe(lease);
       if (lease?.spec?.holderIdentity !== this.identity) return undefined;
       const start = markNow(clock);
       this.#own = undefined;
@@ -229,7 +240,7 @@ export class LeaderElector {
         this.#own = undefined;
         const now = microTime(clock.now());
         const spec = { holderIdentity: "", leaseDurationSeconds: 1, acquireTime: now, renewTime: now };
-        const released = await this.#leases.update(lease, spec, limits).catch((error: unknown) => {
+        const released = await this.#leases.update(lease, { spec, api: undefined }, limits).catch((error: unknown) => {
           if (!isConflict(apiError(error))) throw error;
         });
         if (!released) continue;
@@ -248,8 +259,13 @@ export class LeaderElector {
     this.#options.log.info(facts, mine ? "this instance leads" : "another instance leads");
   }
 
-  #holding(now: string): LeaseSpec {
+  #holding(now: string): LeaseChange {
     const leaseDurationSeconds = Math.ceil(this.#options.leaseDuration / 1000);
-    return { holderIdentity: this.identity, leaseDurationSeconds, renewTime: now };
+    return { spec: { holderIdentity: this.identity, leaseDurationSeconds, renewTime: now }, api: this.#api };
   }
+}
+
+/** What is kept in memory of a Lease that is watched. */
+function seenOf({ metadata: { annotations }, spec }: Lease): Lease {
+  return { metadata: annotations ? { annotations } : {}, ...(spec && { spec }) };
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../ports/clock.ts";
-import type { LeaseSpec } from "./lease.ts";
+import { apiOf, type Lease, type LeaseSpec } from "./lease.ts";
 
 export interface LeaseObserverOptions {
   readonly clock: Clock;
@@ -16,6 +16,7 @@ export interface LeaseObserverOptions {
 export class LeaseObserver {
   readonly #options: LeaseObserverOptions;
   #seen: { readonly spec: LeaseSpec; readonly text: string; readonly at: number } | undefined;
+  #api: string | undefined;
 
   constructor(options: LeaseObserverOptions) {
     this.#options = options;
@@ -26,8 +27,15 @@ export class LeaseObserver {
     return this.#seen?.spec.holderIdentity || undefined;
   }
 
+  /** Where the API of the one who holds it is; undefined when it was released, or does not say. */
+  get api(): string | undefined {
+    return this.leader === undefined ? undefined : this.#api;
+  }
+
   /** A change of the Lease begins its time anew; one that is told late only makes us wait longer. */
-  observe(spec: LeaseSpec): void {
+  observe(lease: Lease): void {
+    const { spec = {} } = lease;
+    this.#api = apiOf(lease);
     const text = JSON.stringify([spec.holderIdentity, spec.renewTime, spec.acquireTime, spec.leaseTransitions]);
     if (text === this.#seen?.text) return;
     const before = this.leader;

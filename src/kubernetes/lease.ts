@@ -1,10 +1,21 @@
 import { apiError, isNotFound } from "./api-error.ts";
 import type { KubeClient, RequestOptions } from "./client.ts";
+import { GROUP } from "./objects.ts";
+
+/** Where the API of the Lease's holder is, as an URL: followers pass requests on to it. */
+const API = `${GROUP}/api`;
 
 /** coordination.k8s.io/v1 Lease; what we do not know of it is written back as it was. */
 export interface Lease {
-  readonly metadata: { readonly resourceVersion?: string };
+  readonly metadata: { readonly resourceVersion?: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly spec?: LeaseSpec;
+}
+
+/** What a Lease is to say. */
+export interface LeaseChange {
+  readonly spec: LeaseSpec;
+  /** Where the holder's API is; what the Lease said of it goes when it is undefined. */
+  readonly api: string | undefined;
 }
 
 export interface LeaseSpec {
@@ -41,16 +52,21 @@ export class LeaseClient {
     }
   }
 
-  async create(spec: LeaseSpec, limits: RequestOptions): Promise<Lease> {
-    const metadata = { name: this.#name };
+  async create({ spec, api }: LeaseChange, limits: RequestOptions): Promise<Lease> {
+    const metadata = { name: this.#name, annotations: { [API]: api } };
     const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec };
     return (await this.#client.json(this.#collection, { ...limits, method: "POST", body })) as Lease;
   }
 
-  async update(lease: Lease, spec: LeaseSpec, limits: RequestOptions): Promise<Lease> {
-    const body = { ...lease, spec: { ...lease.spec, ...spec } };
+  async update(lease: Lease, { spec, api }: LeaseChange, limits: RequestOptions): Promise<Lease> {
+    const metadata = { ...lease.metadata, annotations: { ...lease.metadata.annotations, [API]: api } };
+    const body = { ...lease, metadata, spec: { ...lease.spec, ...spec } };
     return (await this.#client.json(`${this.#collection}/${this.#name}`, { ...limits, method: "PUT", body })) as Lease;
   }
+}
+
+export function apiOf({ metadata }: Lease): string | undefined {
+  return metadata.annotations?.[API];
 }
 
 /** Kubernetes' MicroTime: six digits, or the API server refuses it. */

@@ -6,11 +6,8 @@ import type { GitSource } from "../../ports/git-source.ts";
 import { contentOf } from "./content-of.ts";
 import { padding, tarEnd, tarHeader } from "./tar.ts";
 
-/**
- * Configuration is text, of which level 1 leaves about a fifth more than level 6, in a third of its time; from level 4
- * on the network waits for the compressor.
- */
-const LEVEL = 4;
+/** Of what is in /etc it leaves 42 % at 90 MB/s of one core; level 6 leaves 39 % at half of that. */
+const LEVEL = 1;
 const PIECE = 64 * 1024;
 
 /**

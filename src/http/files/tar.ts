@@ -1,8 +1,8 @@
 import type { FileEntry } from "../../model/manifest.ts";
 import { encodePath } from "../../model/path.ts";
 
-/** What follows a file's content up to the next block. */
-export const BLOCK = 512;
+/** Bytes. */
+const BLOCK = 512;
 const NAME_MAX = 100;
 /** Of owner and group, with the NUL that some readers want after it. */
 export const ACCOUNT_MAX = 31;
@@ -12,7 +12,7 @@ const MAGIC = "ustar  \0";
 
 /**
  * The header of one file or symlink, in GNU tar's format: names are bytes, and long ones come before, in entries of
- * their own. A pax header would be for GNU and BSD tar only: busybox skips it and extracts the wrong name.
+ * their own. The names of pax headers are UTF-8 and nothing else; not every busybox reads them either.
  */
 export function tarHeader(file: FileEntry, size: number, target?: Buffer): Buffer {
   const name = encodePath(file.path);

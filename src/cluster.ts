@@ -3,8 +3,9 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { assembleRepo, CONTROL_SOCKET, openDataDir, type Places } from "./assembly.ts";
 import type { Cluster, Leadership } from "./cli/builders.ts";
-import type { InKubernetes, LeaderElection } from "./cli/globals.ts";
+import type { InKubernetes, LeaderElection, ServerOptions } from "./cli/globals.ts";
 import { systemClock } from "./clock/system-clock.ts";
+import { AccessReview } from "./kubernetes/access-review.ts";
 import { KubeClient } from "./kubernetes/client.ts";
 import { EventRecorder } from "./kubernetes/events.ts";
 import { LeaderElector } from "./kubernetes/leader-elector.ts";
@@ -15,6 +16,7 @@ import { StatusWriter } from "./kubernetes/store/status-writer.ts";
 import { Supervisor } from "./kubernetes/supervisor.ts";
 import type { Term } from "./kubernetes/term.ts";
 import type { AppKey } from "./model/app.ts";
+import { FssyncError } from "./model/errors.ts";
 import type { HostKey } from "./model/host.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { Controller } from "./reconcile/controller.ts";
@@ -25,6 +27,7 @@ import type { SiteDesk } from "./http/site.ts";
 
 /** How long the last records may take to be written when the controller ends. */
 const LAST_WRITES = 3000;
+const LEADERSHIP_LOST = "another process may lead now: what this one had begun it left to that one";
 
 /** The status of all ConfigRepos, read beside the controller. */
 export function clusterStatus(options: InKubernetes, log: Logger): KubernetesStatusReader {
@@ -35,7 +38,7 @@ export function clusterStatus(options: InKubernetes, log: Logger): KubernetesSta
 
 /** The program with Kubernetes as its source of ConfigRepos and its status store. Nothing is started. */
 export async function assembleCluster(
-  options: Places & InKubernetes & LeaderElection,
+  options: Places & InKubernetes & LeaderElection & Pick<ServerOptions, "kubernetesAuth">,
   { version, log }: { version: string; log: Logger },
 ): Promise<Cluster> {
   await using made = new AsyncDisposableStack();
@@ -43,6 +46,9 @@ export async function assembleCluster(
   const client = made.use(KubeClient.load());
   const own = options.namespace ?? client.namespace;
   const namespace = options.allNamespaces ? null : own;
+  const access = options.kubernetesAuth
+    ? new AccessReview({ client: made.use(KubeClient.load()), namespace, clock: systemClock, log })
+    : null;
   const metrics = new Metrics({ clock: systemClock, version });
   metrics.leader(false);
   const identity = process.env["POD_NAME"] ?? hostname();
@@ -75,9 +81,9 @@ export async function assembleCluster(
     const events = new RecentEvents({ clock: systemClock });
     const clock = systemClock;
     const writer = stack.use(new StatusWriter({ client, clock, log, mayWrite: () => term?.valid() ?? true }));
-    const suspended = (repo: string, app: AppKey, host: HostKey): boolean => supervisor.holds(repo, app, host);
+    const holds = (repo: string, app: AppKey, host: HostKey): boolean => supervisor.holds(repo, app, host);
     const keeps = (repo: string, host: HostKey): boolean => supervisor.isSuspendedHost(repo, host);
-    const store = stack.use(new KubernetesStatusStore({ client, writer, suspended, keeps, clock, log }));
+    const store = stack.use(new KubernetesStatusStore({ client, writer, suspended: holds, keeps, clock, log }));
     stack.defer(() => writer.flush(AbortSignal.timeout(LAST_WRITES)));
     const build: BuildRepo = (name, config, parts) => {
       const told = alsoTo(parts.events, events.forRepo(name));
@@ -117,7 +123,11 @@ export async function assembleCluster(
     term?.signal.addEventListener("abort", () => supervisor.allow(0), { once: true });
     const lost = term?.signal ?? new AbortController().signal;
     const start = () => supervisor.start();
-    desk = { controller, operations, events, suspender: new KubernetesSuspender({ client }) };
+    const ended = () => operations.end(new FssyncError("Interrupted", LEADERSHIP_LOST));
+    term?.signal.addEventListener("abort", ended, { once: true });
+    const suspended = () => supervisor.suspended();
+    const suspender = new KubernetesSuspender({ client, namespace, controller, suspended, clock });
+    desk = { controller, operations, events, suspender };
     stack.defer(() => (desk = undefined));
     await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
   }
@@ -126,14 +136,17 @@ export async function assembleCluster(
   const stack = made.move();
   return {
     exposeMetrics: () => metrics.expose(),
+    httpTelemetry: metrics.http,
     desk: () => desk,
     notReady: () => {
       // Once is enough: an API server that goes away later must not take the pods out of service.
       answered ||= elector?.leader !== undefined;
       return elector && !answered ? "it is not known yet who leads: the API server has not answered" : null;
     },
-    run: async (work, signal) => {
-      if (elector) await elector.run({ signal, lead: (term) => lead(term, work) });
+    leaderApi: () => elector?.leaderApi,
+    access,
+    run: async ({ lead: work, api, signal }) => {
+      if (elector) await elector.run({ signal, api, lead: (term) => lead(term, work) });
       else await lead(undefined, work);
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -24,7 +24,7 @@ process.exitCode = await runProgram(process.argv, version, {
     ]);
     const configs = await loadConfigRepos(globals.file, globals);
     const { metrics, ...assembly } = await assemble(configs, globals, { log, version, retry });
-    return { ...assembly, exposeMetrics: () => metrics.expose() };
+    return { ...assembly, exposeMetrics: () => metrics.expose(), httpTelemetry: metrics.http };
   },
   async cluster(globals, log) {
     const { assembleCluster } = await import("./cluster.ts");

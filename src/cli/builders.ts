@@ -3,10 +3,12 @@ import type { SiteDesk } from "../http/site.ts";
 import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
+import type { Access } from "../ports/access.ts";
 import type { GitSource } from "../ports/git-source.ts";
+import type { HttpTelemetry } from "../ports/http-telemetry.ts";
 import type { StatusStore } from "../ports/status-store.ts";
 import type { Controller } from "../reconcile/controller.ts";
-import type { Globals, InKubernetes, LeaderElection } from "./globals.ts";
+import type { Globals, InKubernetes, LeaderElection, ServerOptions } from "./globals.ts";
 
 /** What the composition root makes for commands; they know no adapter. */
 export interface Builders {
@@ -15,7 +17,10 @@ export interface Builders {
   /** The whole program on its data dir. Throws DataDirInUse when another process has it. */
   program(globals: Globals, options: { log: Logger; retry: boolean }): Promise<Program>;
   /** The program in Kubernetes. Throws DataDirInUse, KubeconfigInvalid. */
-  cluster(globals: Globals & InKubernetes & LeaderElection, log: Logger): Promise<Cluster>;
+  cluster(
+    globals: Globals & InKubernetes & LeaderElection & Pick<ServerOptions, "kubernetesAuth">,
+    log: Logger,
+  ): Promise<Cluster>;
   /** Reads the status store beside a running controller. */
   statusReader(globals: Globals & InKubernetes, log: Logger): Promise<StatusReader>;
   /** A Git source in a folder of its own. */
@@ -25,10 +30,10 @@ export interface Builders {
 }
 
 export interface StatusReader extends Pick<StatusStore, "load" | "repos">, AsyncDisposable {
-  /** Whether people have stopped work there; absent where only the configuration knows. */
-  suspended?(repo: string, app: AppKey, host: HostKey): boolean;
+  /** Whether people have stopped work there; in a file `spec.suspend` stops the repo whatever this says. */
+  suspended(repo: string, app: AppKey, host: HostKey): boolean;
   /** The same for a repo as a whole. */
-  repoSuspended?(repo: string): boolean;
+  repoSuspended(repo: string): boolean;
   /** Where ConfigRepos are looked for, for people. */
   readonly where?: string;
 }
@@ -43,15 +48,28 @@ export interface Leadership {
   readonly lost: AbortSignal;
 }
 
+export interface Campaign {
+  /** Resolves when its work is over. */
+  readonly lead: (leadership: Leadership) => Promise<void>;
+  /** Where the API of this process is, for those that follow; undefined when they cannot reach it. */
+  readonly api: string | undefined;
+  readonly signal: AbortSignal;
+}
+
 export interface Cluster extends AsyncDisposable {
   /** Prometheus' text format. */
   readonly exposeMetrics: () => Promise<string>;
+  readonly httpTelemetry: HttpTelemetry;
   /** For the HTTP API, while this process leads. */
   readonly desk: () => SiteDesk | undefined;
   /** Why the process is of no use yet; null when it leads or follows. */
   readonly notReady: () => string | null;
-  /** Leads whenever it may, until the signal aborts. `lead` resolves when its work is over. */
-  run(lead: (leadership: Leadership) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Where the API of another process is that leads; undefined while none does, or this one. */
+  readonly leaderApi: () => string | undefined;
+  /** Who may use the API, by the API server; null unless asked for. */
+  readonly access: Access | null;
+  /** Leads whenever it may, until the signal aborts. */
+  run(campaign: Campaign): Promise<void>;
 }
 
 export interface Program extends AsyncDisposable {
@@ -63,4 +81,5 @@ export interface Program extends AsyncDisposable {
   forgetOthers(): Promise<string[]>;
   /** Prometheus' text format. */
   readonly exposeMetrics: () => Promise<string>;
+  readonly httpTelemetry: HttpTelemetry;
 }

@@ -10,7 +10,7 @@ const PATH_PARAMETER = 1024;
 /** A thousand watchers must fit beside everybody else. */
 const CONNECTIONS = 4096;
 /** From the connection's first moment on, or the end of the request before. */
-const HEADERS_TIMEOUT = 15_000;
+export const HEADERS_TIMEOUT = 15_000;
 const REQUEST_TIMEOUT = 30_000;
 /** Longer than a load balancer keeps a connection for its next request. */
 const KEEP_ALIVE_TIMEOUT = 75_000;

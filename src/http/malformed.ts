@@ -3,11 +3,14 @@ import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../ports/clock.ts";
+import type { HttpTelemetry } from "../ports/http-telemetry.ts";
 import { aboutBlank } from "./problem.ts";
 import { problemText } from "./problems.ts";
 
 /** How long what a client still sends is thrown away, in milliseconds, before its connection is cut. */
 const LINGER = 1000;
+
+const NO_REQUEST = { method: "none", route: "none", seconds: null } as const;
 
 interface ParserError extends Error {
   readonly code?: string;
@@ -28,18 +31,21 @@ export function answerBadUrl(error: FastifyError, request: FastifyRequest, reply
 }
 
 /** For what is no HTTP, comes too slowly or is too large: there is no request then, only a connection. */
-export function answerClientErrors(clock: Clock): (error: ParserError, socket: Connection) => void {
+export function answerClientErrors(
+  clock: Clock,
+  telemetry: HttpTelemetry,
+): (error: ParserError, socket: Connection) => void {
   return (error, socket) => {
     const underWay = socket._httpMessage;
     if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
     // What comes after a request spoils neither it nor its answer.
     else if (underWay?.req.complete) underWay.once("close", () => socket.destroySoon());
     else if (underWay?.headersSent) socket.destroy();
-    else answerAndEnd(error, socket, clock);
+    else telemetry.answered({ ...NO_REQUEST, code: answerAndEnd(error, socket, clock) });
   };
 }
 
-function answerAndEnd(error: ParserError, socket: Socket, clock: Clock): void {
+function answerAndEnd(error: ParserError, socket: Socket, clock: Clock): number {
   const [status, detail] = whatIsWrong(error);
   const id = randomUUID();
   const body = problemText(aboutBlank(status, detail), id);
@@ -56,6 +62,7 @@ function answerAndEnd(error: ParserError, socket: Socket, clock: Clock): void {
   socket.resume();
   const deadline = clock.after(LINGER, () => socket.destroy());
   socket.once("close", () => deadline[Symbol.dispose]());
+  return status;
 }
 
 function whatIsWrong({ code }: ParserError): [status: number, detail: string] {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { ApiServer } from "./api-server.ts";
+import { codeOf } from "./measure.ts";
 
 const WELL_FORMED = /^[\w.:/+=@-]{1,128}$/;
 
@@ -15,7 +16,8 @@ export function requestIdOf({ headers }: IncomingMessage): string {
  * secret is logged: no header, and no query.
  */
 export function logRequests(server: ApiServer): void {
-  server.addHook("onRequest", (request, { raw }, done) => {
+  server.addHook("onRequest", (request, reply, done) => {
+    const { raw } = reply;
     // On the raw answer: hijacked ones have it too.
     raw.setHeader("x-request-id", request.id);
     raw.setHeader("x-content-type-options", "nosniff");
@@ -24,7 +26,7 @@ export function logRequests(server: ApiServer): void {
       const { method, ip, caller } = request;
       const milliseconds = Math.round(performance.now() - began);
       const left = !raw.writableFinished;
-      const facts = { method, path: pathOf(request.url), status: raw.statusCode, milliseconds, from: ip };
+      const facts = { method, path: pathOf(request.url), status: codeOf(reply), milliseconds, from: ip };
       request.log.debug({ ...facts, ...(caller && { who: caller.name }), ...(left && { left }) }, "request");
     });
     done();

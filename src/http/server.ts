@@ -1,3 +1,4 @@
+import type { ServerOptions } from "node:https";
 import swagger from "@fastify/swagger";
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from "fastify-type-provider-zod";
@@ -14,16 +15,21 @@ import { syncRoutes } from "./api/sync.ts";
 import { requireNeeds } from "./auth/guard.ts";
 import { compatRoutes } from "./compat/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
+import { forwardToLeader } from "./forward/forward.ts";
 import { CAPS, capConnections, endStalled, NODE_CAPS } from "./caps.ts";
 import { closeGracefully } from "./graceful-close.ts";
 import { hookRoutes } from "./hooks/routes.ts";
 import { limitLogins, limitRates } from "./limits.ts";
 import { answerBadUrl, answerClientErrors } from "./malformed.ts";
+import { measureRequests } from "./measure.ts";
 import { answerProblems } from "./problems.ts";
 import { logRequests, requestIdOf } from "./request-log.ts";
+import { serveWatches } from "./watch/watch.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import type { PublicServerOptions, Site } from "./site.ts";
+import { shareAnswers } from "./views/shared-answers.ts";
+import { followCertificate, httpsOptions } from "./tls.ts";
 
 const API = [
   repoRoutes,
@@ -41,17 +47,20 @@ const API = [
 
 /** Everything that is served over the network. It listens when `listen` is called. */
 export async function publicServer(options: PublicServerOptions): Promise<ApiServer> {
-  const { site, metricsElsewhere, clock, log } = options;
+  const { site, metricsElsewhere, tls, clock, log } = options;
   const server = bareServer({
+    ...(tls && { https: httpsOptions(tls) }),
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestIdOf,
     frameworkErrors: answerBadUrl,
-    clientErrorHandler: answerClientErrors(clock),
+    clientErrorHandler: answerClientErrors(clock, site.telemetry),
     forceCloseConnections: "idle",
     return503OnClosing: false,
   }) as unknown as ApiServer;
+  if (tls) followCertificate(server, tls, site.telemetry);
   logRequests(server);
+  measureRequests(server, site.telemetry);
   endStalled(server);
   closeGracefully(server, clock);
   // JSON alone is taken, but where a route says otherwise.
@@ -63,11 +72,14 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   await limitLogins(server);
   requireNeeds(server, options);
   limitRates(server);
+  forwardToLeader(server, options);
+  shareAnswers(server, clock);
   await server.register(swagger, {
     openapi: { openapi: "3.1.0", info: { title: "fssync", version: site.version } },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
   });
+  serveWatches(server, options);
   healthRoutes(server, site.notReady);
   if (!metricsElsewhere) metricsRoute(server, site.metrics);
   for (const routes of API) routes(server, options);
@@ -85,8 +97,8 @@ export function metricsServer({ metrics, notReady }: Pick<Site, "metrics" | "not
 }
 
 /** Fastify with the caps that every server of ours has. */
-export function bareServer(options: FastifyServerOptions = {}): FastifyInstance {
-  const server = Fastify({ ...CAPS, http: NODE_CAPS, forceCloseConnections: true, ...options });
+export function bareServer(options: FastifyServerOptions & { readonly https?: ServerOptions } = {}): FastifyInstance {
+  const server = Fastify({ ...CAPS, http: NODE_CAPS, forceCloseConnections: true, ...options } as FastifyServerOptions);
   capConnections(server.server);
   return server;
 }

@@ -1,10 +1,12 @@
 import type { Logger } from "pino";
 import type { Access } from "../ports/access.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { HttpTelemetry } from "../ports/http-telemetry.ts";
 import type { Controller } from "../reconcile/controller.ts";
 import type { Operations } from "../reconcile/operations.ts";
 import type { RecentEvents } from "../reconcile/recent-events.ts";
 import type { Suspender } from "../ports/suspender.ts";
+import type { CertificateFiles } from "./certificate-files.ts";
 import { HttpProblem } from "./problem.ts";
 
 /** What the public server shows, and lets people do. It outlives the controllers of a process that leads and follows in turn. */
@@ -12,10 +14,13 @@ export interface Site {
   readonly version: string;
   /** Prometheus' text format. */
   readonly metrics: () => Promise<string>;
+  readonly telemetry: HttpTelemetry;
   /** Why the process is not ready; null when it is. */
   readonly notReady: () => string | null;
   /** The repos that this process works on; undefined while another one leads. */
   readonly desk: () => SiteDesk | undefined;
+  /** Where the API of another process is that leads, as an URL, while that is known; absent where no other one can. */
+  readonly leaderApi?: () => string | undefined;
 }
 
 /** What there is to ask while this process leads. */
@@ -34,6 +39,8 @@ export interface PublicServerOptions {
   readonly compat?: { readonly anonymous: boolean };
   /** Whether `/metrics` has an address of its own. */
   readonly metricsElsewhere: boolean;
+  /** Serves TLS with it; loaded already. */
+  readonly tls?: CertificateFiles;
   readonly clock: Clock;
   readonly log: Logger;
 }

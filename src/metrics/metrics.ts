@@ -3,6 +3,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { RepoTelemetry, SyncResult, VerifyResult, WebhookResult } from "../ports/telemetry.ts";
 import { FleetInstruments } from "./fleet-instruments.ts";
 import type { MetricFamily } from "./gauge-lines.ts";
+import { HttpInstruments } from "./http-instruments.ts";
 import { QueueInstruments } from "./queue-instruments.ts";
 import { Turns } from "../ports/turns.ts";
 
@@ -20,6 +21,8 @@ export class Metrics {
   readonly #clock: Clock;
   readonly #registry = new Registry();
   readonly #queues = new QueueInstruments(this.#registry);
+  /** For the HTTP server. */
+  readonly http = new HttpInstruments(this.#registry);
   readonly #fleets: FleetInstruments;
   #exposing: Promise<string> | null = null;
 

@@ -1,11 +1,14 @@
 import { setFlagsFromString } from "node:v8";
 import { systemClock } from "../../clock/system-clock.ts";
 import { startControlServer } from "../../http/control-server.ts";
+import { loadCertificate } from "../../http/certificate-files.ts";
 import { listen } from "../../http/listen.ts";
 import { metricsServer, publicServer } from "../../http/server.ts";
 import type { Site, SiteDesk } from "../../http/site.ts";
 import { aborted, orAborted } from "../../ports/abort.ts";
+import type { Access } from "../../ports/access.ts";
 import type { Controller } from "../../reconcile/controller.ts";
+import { apiOf, openAccess, refuseContradictions } from "../api-access.ts";
 import type { Leadership } from "../builders.ts";
 import type { InKubernetes, LeaderElection, ServerOptions } from "../globals.ts";
 import type { Context } from "../program.ts";
@@ -24,6 +27,7 @@ export async function runCommand(
   _: string[],
   options: InKubernetes & LeaderElection & ServerOptions,
 ): Promise<number> {
+  refuseContradictions(context, options);
   await (options.kubernetes ? runInCluster(context, options) : runStandalone(context, options));
   return 0;
 }
@@ -38,6 +42,7 @@ async function runStandalone(context: Context, options: ServerOptions): Promise<
   const site: Site = {
     version: build.version,
     metrics: program.exposeMetrics,
+    telemetry: program.httpTelemetry,
     notReady: () => notReady,
     desk: () => desk,
   };
@@ -65,13 +70,15 @@ async function runInCluster(context: Context, options: InKubernetes & LeaderElec
   const site: Site = {
     version: build.version,
     metrics: cluster.exposeMetrics,
+    telemetry: cluster.httpTelemetry,
     notReady: () => (signal.aborted ? "stopping" : cluster.notReady()),
     desk: () => cluster.desk(),
+    leaderApi: cluster.leaderApi,
   };
-  const address = await serve(context, options, stack, site);
+  const address = await serve(context, options, stack, site, cluster.access);
   log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
   const deadline = options.leaderElect ? HANDOVER_DEADLINE : DRAIN_DEADLINE;
-  await cluster.run((leadership) => lead(context, leadership, deadline), signal);
+  await cluster.run({ lead: (leadership) => lead(context, leadership, deadline), api: apiOf(address), signal });
 }
 
 /** One time as leader: until this process is told to stop, or another one may lead. */
@@ -99,14 +106,19 @@ async function drain({ log, impatient }: Context, controller: Controller, deadli
 }
 
 async function serve(
-  { listen: listenOn, log }: Context,
-  { metricsListen, compat, compatAnonymous }: ServerOptions,
+  context: Context,
+  options: ServerOptions,
   stack: AsyncDisposableStack,
   site: Site,
+  byKubernetes: Access | null = null,
 ): Promise<string> {
+  const { listen: listenOn, log } = context;
+  const { metricsListen, compat, compatAnonymous } = options;
+  const tls = await loadCertificate(options, { clock: systemClock, log });
   const server = await publicServer({
     site,
-    access: null,
+    ...(tls && { tls }),
+    access: await openAccess(context, options, stack, byKubernetes),
     ...(compat && { compat: { anonymous: compatAnonymous } }),
     metricsElsewhere: metricsListen !== undefined,
     clock: systemClock,

@@ -3,6 +3,7 @@ import { systemClock } from "../../../src/clock/system-clock.ts";
 import type { ApiServer } from "../../../src/http/api-server.ts";
 import { listen } from "../../../src/http/listen.ts";
 import { publicServer } from "../../../src/http/server.ts";
+import { Metrics } from "../../../src/metrics/metrics.ts";
 import type { PublicServerOptions } from "../../../src/http/site.ts";
 
 export interface Served extends AsyncDisposable {
@@ -21,7 +22,13 @@ export async function serve(
   const log: Record<string, unknown>[] = [];
   const write = (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>);
   const server = await publicServer({
-    site: { version: "0", metrics: () => Promise.resolve(""), notReady: () => null, desk: () => undefined },
+    site: {
+      version: "0",
+      metrics: () => Promise.resolve(""),
+      telemetry: new Metrics({ clock: systemClock, version: "0" }).http,
+      notReady: () => null,
+      desk: () => undefined,
+    },
     access: null,
     metricsElsewhere: false,
     clock: systemClock,

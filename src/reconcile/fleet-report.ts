@@ -37,7 +37,13 @@ export interface FleetCounts {
   readonly hosts: AppReport["hosts"];
 }
 
-/** What the item of an app was made of. */
+let lastVersion = 0;
+
+function nextVersion(): number {
+  return (lastVersion += 1);
+}
+
+/** With what the items were made of. */
 type AppEntry = ReportedApp & { item: AppItem; desired: DesiredOfApp };
 type HostEntry = ReportedHost & { item: HostItem; host: FleetHost | undefined; records: readonly AppRecord[] };
 
@@ -59,7 +65,8 @@ export class FleetReport {
   #sortedApps: readonly AppEntry[] | null = null;
   #sortedHosts: readonly HostEntry[] | null = null;
   #counts: FleetCounts | null = null;
-  #version = 0;
+  /** Never one that the report of another fleet had: a repo may go and come again under its name. */
+  #version = nextVersion();
 
   constructor({ clock, ...parts }: FleetReportOptions) {
     this.#parts = parts;
@@ -88,6 +95,10 @@ export class FleetReport {
   /** By address: by number where it is one. */
   get hosts(): readonly ReportedHost[] {
     return (this.#sortedHosts ??= sorted(this.#hosts.values()));
+  }
+
+  has(app: string): boolean {
+    return this.#apps.has(app as AppKey);
   }
 
   /** Throws UnknownName. */
@@ -195,7 +206,7 @@ export class FleetReport {
   }
 
   #changed(): void {
-    this.#version += 1;
+    this.#version = nextVersion();
     this.#counts = null;
   }
 }

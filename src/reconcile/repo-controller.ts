@@ -106,7 +106,7 @@ export class RepoController implements AsyncDisposable {
   #worker!: HostWorker;
   #saver!: StatusSaver;
   #verification!: Verification;
-  #fleetReport: FleetReport | null = null;
+  #reports: FleetReport | null = null;
   #running: Promise<unknown>[] = [];
   /** Works on what somebody asks for only: what Git and the inventory say puts no host into the queue. */
   #onRequestOnly = false;
@@ -180,10 +180,10 @@ export class RepoController implements AsyncDisposable {
   }
 
   /** The same for people, app by app and host by host; made when the first one asks. */
-  get fleetReport(): FleetReport {
+  get reports(): FleetReport {
     const { repo, clock } = this.#options;
     const parts = { repo, fleet: this.#fleet, suspension: this.#suspension, clock };
-    return (this.#fleetReport ??= new FleetReport(parts));
+    return (this.#reports ??= new FleetReport(parts));
   }
 
   /** When Git answered last, in milliseconds since the epoch; null when it did not in this run. */

@@ -1,4 +1,57 @@
+import { appKey } from "../../model/app.ts";
 import type { ApiServer } from "../api-server.ts";
+import { NOT_MODIFIED } from "../files/schemas.ts";
+import { App, AppList, AppQuery } from "../schemas/app.ts";
+import { AppPath } from "../schemas/lists.ts";
+import { NAMED_PROBLEMS } from "../schemas/problems.ts";
 import type { PublicServerOptions } from "../site.ts";
+import { appText } from "../views/item-texts.ts";
+import { sendList } from "../views/lists.ts";
+import { appMatcher } from "../views/matching.ts";
+import { reposUpToDate } from "../views/repos.ts";
 
-export function appRoutes(_server: ApiServer, _options: PublicServerOptions): void {}
+export function appRoutes(server: ApiServer, { site }: PublicServerOptions): void {
+  server.get(
+    "/api/v1/apps",
+    {
+      config: { needs: { verb: "list", resource: "configapps" } },
+      schema: {
+        operationId: "listApps",
+        summary: "Apps, by repo and name",
+        tags: ["apps"],
+        querystring: AppQuery,
+        response: { 200: AppList, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
+      },
+    },
+    async (request, reply) => {
+      const { query } = request;
+      const repos = await reposUpToDate(site, query.repo);
+      const entriesOf = ({ reports }: (typeof repos)[number]) => reports.apps;
+      return sendList(request, reply, {
+        of: "apps",
+        query,
+        repos,
+        entriesOf,
+        matches: appMatcher(query),
+        textOf: appText,
+      });
+    },
+  );
+  server.get(
+    "/api/v1/apps/:repo/:mod/:env/:app",
+    {
+      config: { needs: { verb: "get", resource: "configapps" } },
+      schema: {
+        operationId: "getApp",
+        summary: "One app",
+        tags: ["apps"],
+        params: AppPath,
+        response: { 200: App, ...NAMED_PROBLEMS },
+      },
+    },
+    async ({ params }) => {
+      const [repo] = await reposUpToDate(site, params.repo);
+      return repo!.reports.app(appKey(params)).item;
+    },
+  );
+}

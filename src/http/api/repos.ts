@@ -1,15 +1,12 @@
 import { z } from "zod";
+import { isoTime, reportProblem } from "../../plan/status-report.ts";
+import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
-import { Problem } from "../problem.ts";
-import { deskOf, type PublicServerOptions } from "../site.ts";
-
-const Repo = z
-  .object({
-    name: z.string(),
-    revision: z.string().nullable().describe("`branch@sha1:commit`; null before Git was read for the first time."),
-    suspended: z.boolean(),
-  })
-  .meta({ id: "Repo", description: "One Git repo and its hosts." });
+import { RepoPath } from "../schemas/lists.ts";
+import { NAMED_PROBLEMS, PROBLEMS } from "../schemas/problems.ts";
+import { Repo } from "../schemas/repo.ts";
+import type { PublicServerOptions } from "../site.ts";
+import { reposUpToDate } from "../views/repos.ts";
 
 export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): void {
   server.get(
@@ -20,15 +17,34 @@ export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         operationId: "listRepos",
         summary: "The repos that this controller works on",
         tags: ["repos"],
-        response: { 200: z.object({ items: z.array(Repo) }), 503: Problem },
+        response: { 200: z.object({ items: z.array(Repo) }).meta({ id: "RepoList" }), ...PROBLEMS },
       },
     },
-    () => ({
-      items: deskOf(site).controller.repos.map(({ repo, fleet, suspension }) => ({
-        name: repo,
-        revision: fleet.revision,
-        suspended: suspension.now.repo,
-      })),
-    }),
+    async () => ({ items: (await reposUpToDate(site)).map(repoItem) }),
   );
+  server.get(
+    "/api/v1/repos/:repo",
+    {
+      config: { needs: { verb: "get", resource: "configrepos" } },
+      schema: {
+        operationId: "getRepo",
+        summary: "One repo",
+        tags: ["repos"],
+        params: RepoPath,
+        response: { 200: Repo, ...NAMED_PROBLEMS },
+      },
+    },
+    async ({ params }) => repoItem((await reposUpToDate(site, params.repo))[0]!),
+  );
+}
+
+function repoItem({ repo, fleet, suspension, fetchedAt, problems, reports }: RepoController): Repo {
+  return {
+    name: repo,
+    revision: fleet.revision,
+    suspended: suspension.now.repo,
+    ...(fetchedAt === null ? {} : { fetchedAt: isoTime(fetchedAt) }),
+    problems: problems.map(reportProblem),
+    ...reports.counts,
+  };
 }

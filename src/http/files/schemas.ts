@@ -20,7 +20,7 @@ export function bytesOf(description: string, type: string) {
   return { description, content: { [type]: { schema: bytes } } };
 }
 
-export const NOT_MODIFIED = { description: "The client has it already: `If-None-Match` says so.", content: {} };
+export const NOT_MODIFIED = z.null().describe("The client has it already: `If-None-Match` says so.");
 
 /** What asking for content can be answered with besides content. */
 export const CONTENT_PROBLEMS = {

@@ -72,7 +72,10 @@ export async function assemble(
   const suspensions = await knownSuspensions(configs, store);
   const repos = configs.map((config) => {
     const name = config.metadata.name;
-    const suspended = suspendedBy(suspensions.stored.filter(({ repo }) => repo === name), config.spec.suspend);
+    const suspended = suspendedBy(
+      suspensions.stored.filter(({ repo }) => repo === name),
+      config.spec.suspend,
+    );
     const common = { ...places, name, dataDir, runDir, secrets, log: log.child({ repo: name }) };
     return made.use(assembleRepo(config, { ...common, suspended, store, metrics, retry, events: events.forRepo(name) }))
       .controller;

@@ -97,6 +97,7 @@ export async function assembleCluster(
       });
       return {
         controller: repo.controller,
+        events: told,
         allow: (milliseconds) => repo.transport.allow?.(milliseconds),
         [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
       };

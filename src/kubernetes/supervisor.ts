@@ -5,6 +5,7 @@ import type { ConfigRepo } from "../config/schema.ts";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { SuspendedTarget } from "../ports/suspender.ts";
 import { noMetrics } from "../queue/metrics.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
@@ -89,6 +90,22 @@ export class Supervisor implements AsyncDisposable {
   /** Whether people have stopped work on the host itself. */
   isSuspendedHost(repo: string, host: HostKey): boolean {
     return this.#named(repo)?.suspension.now.hosts.has(host) ?? false;
+  }
+
+  /** What people have suspended on the repos that run. */
+  suspended(): SuspendedTarget[] {
+    return [...this.#running.keys()].flatMap((key) => {
+      const { apps, hosts } = this.#objects.below(key);
+      const repo = this.#nameOf(key);
+      const whole = this.#objects.repos.get(key);
+      return [
+        ...(whole?.suspend ? [{ repo, ...whole.suspended }] : []),
+        ...[...apps.values()].flatMap(({ suspend, suspended, app }) => (suspend ? [{ repo, app, ...suspended }] : [])),
+        ...[...hosts.values()].flatMap(({ suspend, suspended, host }) =>
+          suspend ? [{ repo, host, ...suspended }] : [],
+        ),
+      ];
+    });
   }
 
   /** Tells every transport how long it may work from now on. */

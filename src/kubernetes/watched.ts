@@ -1,9 +1,15 @@
 import { appKey, type AppId, type AppKey } from "../model/app.ts";
 import { hostKey, type HostKey } from "../model/host.ts";
+import type { SuspendedTarget } from "../ports/suspender.ts";
 import { summaryOf, type AppSummary } from "./app-status.ts";
 import { REQUESTED_AT, type RepoRef, type Resource } from "./objects.ts";
 import { repoSummaryOf, type RepoSummary } from "./repo-status.ts";
 import { specApp } from "./store/text.ts";
+
+/** Who suspended an object over HTTP, why, and when; what kubectl suspends says nothing of that. */
+export const SUSPENDED_BY = "fssync.dev/suspended-by";
+export const SUSPEND_REASON = "fssync.dev/suspend-reason";
+export const SUSPENDED_AT = "fssync.dev/suspended-at";
 
 // What the controller keeps in memory of each custom resource that it watches: what people say there, and what
 // it has to go on from.
@@ -17,6 +23,8 @@ interface Asked {
   readonly requestedAt: string | undefined;
   readonly handled: string | undefined;
   readonly suspend: boolean;
+  /** Only while it is suspended, and as far as it is said. */
+  readonly suspended?: Pick<SuspendedTarget, "by" | "reason" | "since">;
   /** It is on its way out: a finalizer of somebody holds it. */
   readonly deleting: boolean;
 }
@@ -81,8 +89,19 @@ function askedOf({ metadata = {}, spec, status }: Resource): Asked {
     requestedAt: metadata.annotations?.[REQUESTED_AT],
     handled: (fields(status) as { lastHandledReconcileAt?: string }).lastHandledReconcileAt,
     deleting: metadata.deletionTimestamp !== undefined,
-    suspend: (fields(spec) as { suspend?: boolean }).suspend === true,
+    ...suspensionOf(spec, metadata.annotations ?? {}),
   };
+}
+
+function suspensionOf(
+  spec: unknown,
+  annotations: Readonly<Record<string, string>>,
+): Pick<Asked, "suspend" | "suspended"> {
+  if ((fields(spec) as { suspend?: boolean }).suspend !== true) return { suspend: false };
+  const { [SUSPENDED_BY]: by, [SUSPEND_REASON]: reason, [SUSPENDED_AT]: at = "" } = annotations;
+  const since = Date.parse(at);
+  const said = { ...(by && { by }), ...(reason && { reason }), ...(Number.isNaN(since) ? {} : { since }) };
+  return { suspend: true, suspended: said };
 }
 
 /** People can make a ConfigApp too, with whatever they like. */

@@ -25,6 +25,15 @@ export interface Suspender {
   list(): Promise<readonly SuspendedTarget[]>;
 }
 
+/** What people have suspended, where no custom resource says it. Goes with the repo when that is removed. */
+export interface SuspensionStore {
+  suspensions(repo: string): Promise<readonly SuspendedTarget[]>;
+  /** Resolves when it is durable. */
+  putSuspension(suspended: SuspendedTarget): Promise<void>;
+  /** The same; what was not suspended is no error. */
+  dropSuspension(target: SuspendTarget): Promise<void>;
+}
+
 export interface SuspendedTarget extends SuspendTarget {
   readonly by?: string;
   readonly reason?: string;

@@ -7,8 +7,9 @@ import { reportContents, reportVerified, type ContentReports } from "../plan/ver
 import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
-import type { Operation, Selection, Wish } from "./requests.ts";
+import type { Operation, RequestedSync, Selection, Wish } from "./requests.ts";
 import { inScope, select, type Named } from "./selection.ts";
+import { SharedRefresh } from "./shared-refresh.ts";
 
 export interface SyncRequest extends Named, Wish {
   /** Fails with the inventory's problem, and touches no host, when the inventory did not answer now. */
@@ -19,6 +20,13 @@ export interface SyncRequest extends Named, Wish {
 export type SyncProgress =
   | { readonly kind: "start"; readonly hosts: number; readonly suspended: readonly string[] }
   | { readonly kind: "host"; readonly repo: string; readonly host: HostKey; readonly left: number };
+
+/** What a sync is on one repo, once Git and the inventory were asked. */
+export interface SyncPart {
+  readonly repo: RepoController;
+  readonly selection: Selection;
+  readonly operation: RequestedSync;
+}
 
 export interface VerifyRequest extends Named {
   /** Whether the contents of changed text files are wanted, where they may be shown. */
@@ -52,6 +60,7 @@ export interface Desk {
 export class Controller implements Desk, AsyncDisposable {
   readonly #repos: Set<RepoController>;
   readonly #clock: Clock;
+  readonly #refreshes = new WeakMap<RepoController, SharedRefresh>();
 
   constructor(options: { repos: readonly RepoController[]; clock: Clock }) {
     this.#repos = new Set(options.repos);
@@ -92,20 +101,32 @@ export class Controller implements Desk, AsyncDisposable {
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
     await this.#refresh(signal, request);
-    if (request.needsInventory) this.#requireInventory(request);
-    const selected = select(this.repos, request);
-    const operations = selected.map(({ repo, selection }) => ({
-      repo,
-      selection,
-      operation: repo.request(selection, request),
-    }));
-    const asked = selected.filter(({ repo, selection }) => concerns(repo, selection));
+    const operations = this.#request(request);
+    const asked = operations.filter(({ repo, selection }) => concerns(repo, selection));
     const suspended = asked.filter(({ repo }) => repo.suspension.now.repo).map(({ repo }) => repo.repo);
     const attempted = await this.#all(operations, { progress, suspended, signal });
     const reports = operations.map(({ repo, selection, operation }) =>
       report(repo, { ...selection, hosts: operation.hosts }),
     );
     return { attempted, report: { repos: reports }, problems: this.#problems(request) };
+  }
+
+  /** The same for whoever follows each host: `begun` is called before any was attempted. Resolves when all were. */
+  async follow(request: SyncRequest, begun: (parts: readonly SyncPart[]) => void, signal: AbortSignal): Promise<void> {
+    await this.#refresh(signal, request);
+    if (signal.aborted) return;
+    const parts = this.#request(request);
+    begun(parts);
+    await orAborted(Promise.all(parts.map(({ operation }) => operation.finished)), signal);
+  }
+
+  #request(request: SyncRequest): readonly SyncPart[] {
+    if (request.needsInventory) this.#requireInventory(request);
+    return select(this.repos, request).map(({ repo, selection }) => ({
+      repo,
+      selection,
+      operation: repo.request(selection, request),
+    }));
   }
 
   async verify(
@@ -141,6 +162,17 @@ export class Controller implements Desk, AsyncDisposable {
     }
     await orAborted(Promise.all(operations.map(({ operation }) => operation.finished)), signal);
     return attempted;
+  }
+
+  /** Throws UnknownName for what neither this process nor, when they are asked now, Git and inventories know. */
+  async require(named: Named, signal: AbortSignal): Promise<void> {
+    try {
+      select(this.repos, named);
+    } catch {
+      inScope(this.repos, named.scope ?? {});
+      await this.#refresh(signal, named);
+      select(this.repos, named);
+    }
   }
 
   async plan(named: Named, signal: AbortSignal): Promise<PlanReport> {
@@ -181,7 +213,13 @@ export class Controller implements Desk, AsyncDisposable {
 
   async #refresh(signal: AbortSignal, { scope = {} }: Named): Promise<void> {
     const active = inScope(this.repos, scope).filter(({ suspension }) => !suspension.now.repo);
-    await Promise.all(active.map((repo) => repo.refresh(signal)));
+    await Promise.all(active.map((repo) => this.#refreshOf(repo).join(signal)));
+  }
+
+  #refreshOf(repo: RepoController): SharedRefresh {
+    let refresh = this.#refreshes.get(repo);
+    if (!refresh) this.#refreshes.set(repo, (refresh = new SharedRefresh((signal) => repo.refresh(signal))));
+    return refresh;
   }
 
   #problems({ scope = {} }: Named) {
@@ -203,7 +241,7 @@ function report({ repo, status, suspension }: RepoController, options: ReportOpt
 }
 
 /** Whether anything of the repo was named. */
-function concerns({ fleet }: RepoController, { apps, hosts }: Selection): boolean {
+export function concerns({ fleet }: RepoController, { apps, hosts }: Selection): boolean {
   const app = apps === undefined || [...apps].some((key) => fleet.desired.has(key));
   return app && (hosts === undefined || hosts.size > 0);
 }

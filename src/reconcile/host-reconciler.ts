@@ -83,7 +83,11 @@ export class HostReconciler {
     const apps = host.apps.map((app) => fleet.desired.get(app)).filter((app) => app !== undefined);
     const { suspension } = this.#options;
     const wanted = apps
-      .filter(({ key: app }) => wishes.has(app) || !(onlyWishes || suspension.holds(app, key)))
+      .filter(({ key: app }) => {
+        // Suspended since it was asked for, it waits: whoever suspends means what is queued too.
+        const wish = wishes.get(app);
+        return wish ? !suspension.holdsRequest(app, key, wish.askedOf) : !(onlyWishes || suspension.holds(app, key));
+      })
       .filter((app) => needsSync(host.records.get(app.key), app) || wishes.get(app.key)?.full);
     if (wanted.length === 0) return [];
     using _ = this.#options.collector.hold(apps);

@@ -7,7 +7,7 @@ import type { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import type { Collector } from "./collector.ts";
 import type { AppOutcome, HostReconciler } from "./host-reconciler.ts";
 import type { Report } from "./report.ts";
-import type { Requests } from "./requests.ts";
+import type { Done, Requests } from "./requests.ts";
 import type { Suspension } from "./suspension.ts";
 import type { Verification } from "./verification/verification.ts";
 
@@ -52,8 +52,10 @@ export class HostWorker {
     let again: boolean;
     /** Of what was asked for, what did not come about. */
     let failed: ReadonlySet<AppKey> | undefined;
+    let done: Done = null;
     try {
       const outcomes = await this.#sync(key, request.wishes);
+      done = new Set(outcomes.filter(({ error }) => error === null).map(({ desired }) => desired.key));
       failed = new Set(this.#unfulfilled(key, outcomes).map(({ desired }) => desired.key));
       const reached = outcomes.every(wasReached);
       const asked = new Set(request.wishes.keys());
@@ -71,7 +73,7 @@ export class HostWorker {
     } else {
       queue.forget(key);
     }
-    request.attempted();
+    request.attempted(done);
   }
 
   async #sync(key: HostKey, wishes: ReturnType<Requests["take"]>["wishes"]): Promise<readonly AppOutcome[]> {

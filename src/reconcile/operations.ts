@@ -1,44 +1,56 @@
 import { randomUUID } from "node:crypto";
-import type { HostKey } from "../model/host.ts";
-import type { Clock } from "../ports/clock.ts";
-import type { Controller, SyncRequest, SyncResult } from "./controller.ts";
-import { asFssyncError, type FssyncError } from "../model/errors.ts";
+import { isDeepStrictEqual } from "node:util";
+import { asFssyncError, FssyncError } from "../model/errors.ts";
+import { sleep, type Clock } from "../ports/clock.ts";
+import type { Controller, SyncRequest } from "./controller.ts";
+import { SyncOperation } from "./sync-operation.ts";
 
-/** A sync that somebody asked for, to be followed while it runs and for an hour after. Times are milliseconds. */
-export interface SyncOperation {
-  readonly id: string;
-  readonly request: SyncRequest;
+/** How long one is kept after its end. */
+const KEPT = 3_600_000;
+/** Of those that are over the oldest go first when there are more, or more hosts in all of them. */
+const MOST = 1000;
+const MOST_HOSTS = 200_000;
+/** Each holds on to its hosts until its end. */
+const MOST_RUNNING = 100;
+
+export interface Asker {
   readonly by: string;
-  readonly createdAt: number;
-  readonly finishedAt: number | null;
-  /** Known once Git and the inventory were asked. */
-  readonly hosts: ReadonlySet<HostKey> | null;
-  /** Which of them were attempted. */
-  readonly attempted: ReadonlySet<HostKey>;
-  /** What came of it; null while it runs and when it could not be done at all. */
-  readonly result: SyncResult | null;
-  readonly error: FssyncError | null;
+  /** The same key of the same asker is the same operation, for as long as that is kept. */
+  readonly key?: string | undefined;
 }
 
-/** How long a finished operation is kept. */
-const KEPT = 3_600_000;
+export type Begun =
+  | { readonly operation: SyncOperation; readonly repeated: boolean }
+  /** `TooMany` are running; or the `KeyReused` is that of another request. */
+  | { readonly refused: "TooMany" | "KeyReused" };
 
+/** The syncs that somebody asked for over HTTP, to be followed while they run and for an hour after. */
 export class Operations implements AsyncDisposable {
   readonly #controller: Controller;
   readonly #clock: Clock;
+  /** In the order in which they began. */
   readonly #operations = new Map<string, SyncOperation>();
+  readonly #byKey = new Map<string, SyncOperation>();
+  /** In the order in which they ended. */
+  readonly #over = new Map<string, { readonly timer: Disposable; readonly hosts: number; readonly keys: string[] }>();
+  #running = 0;
+  #overHosts = 0;
+  #ended: FssyncError | null = null;
 
   constructor({ controller, clock }: { controller: Controller; clock: Clock }) {
     this.#controller = controller;
     this.#clock = clock;
   }
 
-  /** Begins a sync; returns at once. */
-  begin(request: SyncRequest, by: string): SyncOperation {
-    const error = asFssyncError(new Error(`not built yet: ${KEPT} ${this.#controller.repos.length}`));
-    const id = randomUUID();
-    const times = { createdAt: this.#clock.now(), finishedAt: this.#clock.now() };
-    return { id, request, by, ...times, hosts: null, attempted: new Set(), result: null, error };
+  /**
+   * Begins a sync, once it is sure that what it names is there. Throws UnknownName, and then nothing was begun.
+   * The sync goes on whether or not somebody waits for it.
+   */
+  async begin(request: SyncRequest, asker: Asker, signal: AbortSignal): Promise<Begun> {
+    const before = this.#before(request, asker);
+    if (before) return before;
+    await this.#controller.require(request, signal);
+    return this.#before(request, asker) ?? { operation: this.#start(request, asker), repeated: false };
   }
 
   get(id: string): SyncOperation | undefined {
@@ -50,10 +62,73 @@ export class Operations implements AsyncDisposable {
     return [...this.#operations.values()].toReversed();
   }
 
-  /** Resolves with the operation when it is over, when so many milliseconds have passed, or when the signal aborts. */
-  async wait(id: string, _milliseconds: number, _signal: AbortSignal): Promise<SyncOperation | undefined> {
-    return this.get(id);
+  /** Resolves when the operation is over, when so many milliseconds have passed, or when the signal aborts. */
+  async wait({ over }: SyncOperation, milliseconds: number, signal: AbortSignal): Promise<void> {
+    if (milliseconds > 0) await sleep(this.#clock, milliseconds, AbortSignal.any([over, signal]));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Those that run are over, for this reason, and so is every later one. */
+  end(error: FssyncError): void {
+    this.#ended ??= error;
+    for (const operation of this.#operations.values()) this.#finish(operation, this.#ended);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end(new FssyncError("Interrupted", "this process was told to stop"));
+    for (const { timer } of this.#over.values()) timer[Symbol.dispose]();
+  }
+
+  #before(request: SyncRequest, { by, key }: Asker): Begun | undefined {
+    const operation = key === undefined ? undefined : this.#byKey.get(keyOf(by, key));
+    if (operation && !isDeepStrictEqual(operation.request, request)) return { refused: "KeyReused" };
+    if (operation) return { operation, repeated: true };
+    return this.#running >= MOST_RUNNING ? { refused: "TooMany" } : undefined;
+  }
+
+  #start(request: SyncRequest, { by, key }: Asker): SyncOperation {
+    const operation = new SyncOperation({ id: randomUUID(), request, by, createdAt: this.#clock.now() });
+    this.#operations.set(operation.id, operation);
+    if (key !== undefined) this.#byKey.set(keyOf(by, key), operation);
+    this.#running += 1;
+    void this.#run(operation);
+    return operation;
+  }
+
+  async #run(operation: SyncOperation): Promise<void> {
+    const { request, over } = operation;
+    if (this.#ended) return this.#finish(operation, this.#ended);
+    try {
+      await this.#controller.follow(request, (parts) => operation.begin(parts), over);
+      this.#finish(operation);
+    } catch (error) {
+      this.#finish(operation, asFssyncError(error));
+    }
+  }
+
+  #finish(operation: SyncOperation, error: FssyncError | null = null): void {
+    if (operation.finishedAt !== null) return;
+    operation.finish(this.#clock.now(), error);
+    const { id, size } = operation;
+    const keys = [...this.#byKey].filter(([, one]) => one === operation).map(([key]) => key);
+    this.#over.set(id, { timer: this.#clock.after(KEPT, () => this.#forget(id)), hosts: size, keys });
+    this.#running -= 1;
+    this.#overHosts += size;
+    // What has just ended stays, for whoever asked for it.
+    while (this.#over.size > 1 && (this.#operations.size > MOST || this.#overHosts > MOST_HOSTS)) {
+      this.#forget(this.#over.keys().next().value!);
+    }
+  }
+
+  #forget(id: string): void {
+    const { timer, hosts, keys } = this.#over.get(id)!;
+    timer[Symbol.dispose]();
+    this.#over.delete(id);
+    this.#operations.delete(id);
+    for (const key of keys) this.#byKey.delete(key);
+    this.#overHosts -= hosts;
+  }
+}
+
+function keyOf(by: string, key: string): string {
+  return JSON.stringify([by, key]);
 }

@@ -5,8 +5,9 @@ import { REASONS, type Reason } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import { displayPath } from "../model/path.ts";
 import type { AppRecord, Problem } from "../model/record.ts";
+import type { Revision } from "../model/revision.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Events } from "../ports/events.ts";
+import type { Events, EventSubject } from "../ports/events.ts";
 import type { Discovery } from "../ports/git-source.ts";
 import type { RepoTelemetry, SyncResult } from "../ports/telemetry.ts";
 import { firstReplaced } from "./drift-record.ts";
@@ -64,6 +65,11 @@ export class Report {
       this.#log.info({ event: "HostRemoved", ...named(removed) }, "hosts removed");
       this.#events?.record({}, "Normal", "HostRemoved", `${listed(removed)}; their files are left alone`);
     }
+  }
+
+  resyncRequested(about: EventSubject, by: string, revision: Revision | null): void {
+    this.#log.info({ event: "ResyncRequested", ...about, by, revision }, "forced resync asked for");
+    this.#events?.record(about, "Normal", "ResyncRequested", `asked for by ${by}`);
   }
 
   problems(about: "git" | "inventory", fresh: readonly Problem[], solved: boolean): void {
@@ -157,7 +163,7 @@ export class Report {
     const changes = fresh.map(({ entry, change }) => `/${displayPath(entry.path)} (${change})`);
     const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: changes.slice(0, NAMED) };
     this.#log.warn(facts, "files on a host were changed by somebody else");
-    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", `${app}: changed on the host: ${some(changes)}`);
+    this.#events?.record({ app, host }, "Warning", "ConfigDriftDetected", `${app}: changed on the host: ${some(changes)}`);
   }
 
   /** What was laid over hand-made changes: by a sync, because Git changed it too, or to heal. */
@@ -170,7 +176,7 @@ export class Report {
     const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: told.slice(0, NAMED) };
     const what = REPLACED[why];
     this.#log.warn(facts, what);
-    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", `${app}: ${what}: ${some(told)}`);
+    this.#events?.record({ app, host }, "Warning", "ConfigDriftDetected", `${app}: ${what}: ${some(told)}`);
   }
 
   /** Somebody changes it back again and again: a fight that a person must end. */
@@ -186,7 +192,7 @@ export class Report {
     const facts = { event: "ConfigDriftDetected", host, app, files: told.slice(0, NAMED), next };
     this.#log.error(facts, "files drift again and again");
     const message = `${app}: changed three times or more within a day: ${some(told)}; ${next}`;
-    this.#events?.record({ host }, "Warning", "ConfigDriftDetected", message);
+    this.#events?.record({ app, host }, "Warning", "ConfigDriftDetected", message);
   }
 
   #failed(host: HostKey, { desired, before, error }: AppOutcome): void {
@@ -195,7 +201,8 @@ export class Report {
     const facts = { event, host, app: desired.key, reason, message, next: REASONS[reason].next };
     if (before.failure?.reason === reason) return this.#log.debug(facts, "host still not synced");
     this.#log.warn(facts, "host not synced");
-    const about = event === "PruneLimitExceeded" ? { app: desired.key } : { host };
+    const app = desired.key;
+    const about = event === "PruneLimitExceeded" ? { app } : { app, host };
     this.#events?.record(about, "Warning", event, `${desired.key}: ${reason}: ${message}`);
   }
 }

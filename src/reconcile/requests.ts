@@ -1,6 +1,7 @@
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Digest } from "../model/manifest.ts";
+import type { AskedOf } from "./suspension.ts";
 
 /** What a person asked for beyond what the plan finds. */
 export interface Wish {
@@ -13,6 +14,8 @@ export interface AppWish {
   readonly full: boolean;
   /** The desired digest on the way to which any number of files may be deleted. */
   readonly allowPrune: Digest | null;
+  /** The object that it was asked of, where that lets it through what is suspended. */
+  readonly askedOf?: AskedOf;
 }
 
 /** Which hosts and apps a request means; nothing named means all. */
@@ -20,6 +23,9 @@ export interface Selection {
   readonly apps?: ReadonlySet<AppKey>;
   readonly hosts?: ReadonlySet<HostKey>;
 }
+
+/** The apps that an attempt brought forward; null when what it did could not be recorded. */
+export type Done = ReadonlySet<AppKey> | null;
 
 /** Hosts that somebody waits for until each was attempted once. */
 export interface Operation {
@@ -30,9 +36,13 @@ export interface Operation {
   readonly finished: Promise<void>;
 }
 
+export interface RequestedSync extends Operation {
+  onAttempted(listener: (key: HostKey, left: number, done: Done) => void): void;
+}
+
 interface Pending {
   readonly wishes: Map<AppKey, AppWish>;
-  readonly waiters: Set<(key: HostKey) => void>;
+  readonly waiters: Set<(key: HostKey, done: Done) => void>;
 }
 
 /** Open requests by host. A request that comes while a host is worked on waits for the next attempt. */
@@ -40,13 +50,13 @@ export class Requests {
   readonly #pending = new Map<HostKey, Pending>();
 
   /** Opens a request; the caller queues the hosts. */
-  open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, AppWish>>): Operation {
+  open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, AppWish>>): RequestedSync {
     const left = new Set(wishes.keys());
-    const listeners: ((key: HostKey, left: number) => void)[] = [];
+    const listeners: Parameters<RequestedSync["onAttempted"]>[0][] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
-    const attempted = (key: HostKey) => {
+    const attempted = (key: HostKey, done: Done) => {
       if (!left.delete(key)) return;
-      for (const listener of listeners) listener(key, left.size);
+      for (const listener of listeners) listener(key, left.size, done);
       if (left.size === 0) resolve();
     };
     for (const [key, apps] of wishes) this.#add(key, apps).waiters.add(attempted);
@@ -70,7 +80,7 @@ export class Requests {
         this.#add(key, new Map([...pending.wishes].filter(([app]) => apps?.has(app) ?? true)));
         this.#add(key, newer);
       },
-      attempted: () => pending?.waiters.forEach((waiter) => waiter(key)),
+      attempted: (done = new Set()) => pending?.waiters.forEach((waiter) => waiter(key, done)),
     };
   }
 
@@ -79,9 +89,11 @@ export class Requests {
     if (!pending) this.#pending.set(key, (pending = { wishes: new Map(), waiters: new Set() }));
     for (const [app, wish] of wishes) {
       const before = pending.wishes.get(app);
+      const askedOf = wish.askedOf ?? before?.askedOf;
       pending.wishes.set(app, {
         full: wish.full || before?.full === true,
         allowPrune: wish.allowPrune ?? before?.allowPrune ?? null,
+        ...(askedOf && { askedOf }),
       });
     }
     return pending;
@@ -92,5 +104,5 @@ export interface Taken {
   readonly wishes: ReadonlyMap<AppKey, AppWish>;
   /** The wishes for these apps (for all when absent) are not fulfilled yet: they hold for the next attempt too. */
   keep(apps?: ReadonlySet<AppKey>): void;
-  attempted(): void;
+  attempted(done?: Done): void;
 }

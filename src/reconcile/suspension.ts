@@ -18,8 +18,9 @@ export type AskedOf = "repo" | "app" | "host";
 export class Suspension {
   #now: Suspended;
 
-  constructor(repo: boolean) {
-    this.#now = { repo, apps: new Set(), hosts: new Set() };
+  /** `repo` lies over what is stored: what the configuration stops is stopped. */
+  constructor(repo: boolean, stored: Suspended = { repo: false, apps: new Set(), hosts: new Set() }) {
+    this.#now = { ...stored, repo: repo || stored.repo };
   }
 
   get now(): Suspended {

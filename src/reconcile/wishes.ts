@@ -12,21 +12,22 @@ export function wishesFor(
   { selection, wish, askedOf }: { selection: Selection; wish: Wish; askedOf: AskedOf | undefined },
 ): Map<HostKey, Map<AppKey, AppWish>> {
   const wishes = new Map<HostKey, Map<AppKey, AppWish>>();
-  for (const { key, apps, records } of selected(fleet, selection)) {
+  for (const { key, apps, records } of selectedHosts(fleet, selection)) {
     const meant = new Map<AppKey, AppWish>();
     for (const app of apps) {
       const desired = fleet.desired.get(app);
       if (!desired || selection.apps?.has(app) === false || suspension.holdsRequest(app, key, askedOf)) continue;
       if (!wish.full && !needsReconcile(records.get(app), desired)) continue;
-      meant.set(app, { full: wish.full, allowPrune: wish.allowPrune ? desired.digest : null });
+      const allowPrune = wish.allowPrune ? desired.digest : null;
+      meant.set(app, { full: wish.full, allowPrune, ...(askedOf && { askedOf }) });
     }
     if (meant.size > 0) wishes.set(key, meant);
   }
   return wishes;
 }
 
-/** Costs no more than what is named. */
-function* selected(fleet: Fleet, { apps, hosts }: Selection): Iterable<FleetHost> {
+/** Of those named that are there; costs no more than what is named. They need not have an app that is named. */
+export function* selectedHosts(fleet: Fleet, { apps, hosts }: Selection): Iterable<FleetHost> {
   const named = hosts ?? (apps && new Set([...apps].flatMap((app) => [...fleet.hostsOf(app)])));
   for (const key of named ?? fleet.hosts.keys()) {
     const host = fleet.hosts.get(key);

@@ -47,7 +47,7 @@ export function keyText(key: string): string {
   return key.isWellFormed() && !key.startsWith('"') ? key : JSON.stringify(key);
 }
 
-function textKey<K extends string>(text: string): K {
+export function textKey<K extends string>(text: string): K {
   return (text.startsWith('"') ? JSON.parse(text) : text) as K;
 }
 

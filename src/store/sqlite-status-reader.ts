@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { Logger } from "pino";
+import type { AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
+import type { HostKey } from "../model/host.ts";
 import type { RepoStatus, StatusStore } from "../ports/status-store.ts";
+import type { SuspendedTarget } from "../ports/suspender.ts";
 import { SCHEMA_VERSION, refuseNewer, schemaVersion } from "./migrations/migrate.ts";
 import { readRepos, readStatus } from "./reading.ts";
 import { storeError } from "./sqlite-error.ts";
 import { openForReading } from "./sqlite.ts";
+import { readSuspensions } from "./suspensions.ts";
 
 /**
  * Reads the store of a controller that may run meanwhile, in another process; writes nothing. Each
@@ -16,6 +20,8 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
   readonly #file: string;
   readonly #log: Logger;
   #database: DatabaseSync | null = null;
+  /** By repo, as of its last `load`. */
+  readonly #suspensions = new Map<string, ReturnType<typeof suspendedIn>>();
 
   constructor({ file, log }: { file: string; log: Logger }) {
     this.#file = file;
@@ -25,11 +31,24 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
   /** Throws StoreCorrupt for a damaged file and InvalidSpec for one of another version of fssync. */
   async load(repo: string): Promise<RepoStatus> {
     const nothing = { repo: { revision: null, problems: [] }, apps: new Map(), hosts: new Map() };
+    const suspensions = this.#reading((database) => readSuspensions(database, repo)) ?? [];
+    this.#suspensions.set(repo, suspendedIn(suspensions));
     return this.#reading((database) => readStatus(database, repo, this.#log)) ?? nothing;
   }
 
   async repos(): Promise<string[]> {
     return this.#reading(readRepos) ?? [];
+  }
+
+  /** Where people have stopped work over HTTP, as of the last `load`; the configuration may stop more. */
+  suspended(repo: string, app: AppKey, host: HostKey): boolean {
+    const known = this.#suspensions.get(repo);
+    return known !== undefined && (known.repo || known.apps.has(app) || known.hosts.has(host));
+  }
+
+  /** The same of all work on the repo. */
+  repoSuspended(repo: string): boolean {
+    return this.#suspensions.get(repo)?.repo ?? false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -55,4 +74,12 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
     const message = `${this.#file} was written by an older fssync; it is brought up to date by the next fssync run`;
     throw new FssyncError("InvalidSpec", message);
   }
+}
+
+function suspendedIn(suspensions: readonly SuspendedTarget[]) {
+  return {
+    repo: suspensions.some(({ app, host }) => app === undefined && host === undefined),
+    apps: new Set(suspensions.map(({ app }) => app)),
+    hosts: new Set(suspensions.map(({ host }) => host)),
+  };
 }

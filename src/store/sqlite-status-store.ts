@@ -4,15 +4,18 @@ import { FssyncError } from "../model/errors.ts";
 import type { HostRecord } from "../model/record.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RepoStatus, StatusChange, StatusStore } from "../ports/status-store.ts";
+import type { SuspendedTarget, SuspendTarget, SuspensionStore } from "../ports/suspender.ts";
 import { BatchWriter } from "./batch-writer.ts";
 import { readRepos, readStatus } from "./reading.ts";
 import { storeError } from "./sqlite-error.ts";
 import { openForWriting } from "./sqlite.ts";
+import { readSuspensions, SuspensionStatements } from "./suspensions.ts";
 import { StatusStatements } from "./writing.ts";
 
 interface Open {
   readonly database: DatabaseSync;
   readonly statements: StatusStatements;
+  readonly suspensions: SuspensionStatements;
   readonly writer: BatchWriter;
 }
 
@@ -20,7 +23,7 @@ interface Open {
  * The status store of the standalone process: SQLite, write-ahead log, a commit is on disk before
  * `save` resolves. One process writes (see data-dir-lock.ts); others read with `SqliteStatusReader`.
  */
-export class SqliteStatusStore implements StatusStore {
+export class SqliteStatusStore implements StatusStore, SuspensionStore {
   readonly #file: string;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -36,7 +39,8 @@ export class SqliteStatusStore implements StatusStore {
   async open(): Promise<void> {
     const database = openForWriting(this.#file, { clock: this.#clock, log: this.#log });
     const writer = new BatchWriter({ database, clock: this.#clock });
-    this.#open = { database, writer, statements: new StatusStatements(database) };
+    const suspensions = new SuspensionStatements(database);
+    this.#open = { database, writer, statements: new StatusStatements(database), suspensions };
   }
 
   async load(repo: string): Promise<RepoStatus> {
@@ -64,6 +68,22 @@ export class SqliteStatusStore implements StatusStore {
   async remove(repo: string): Promise<void> {
     const { statements, writer } = this.#opened();
     await writer.write(1, statements.prepareRemove(repo));
+  }
+
+  async suspensions(repo: string): Promise<readonly SuspendedTarget[]> {
+    const { database, writer } = this.#opened();
+    writer.flush();
+    return this.#reading(() => readSuspensions(database, repo));
+  }
+
+  async putSuspension(suspended: SuspendedTarget): Promise<void> {
+    const { suspensions, writer } = this.#opened();
+    await writer.write(2, suspensions.put(suspended));
+  }
+
+  async dropSuspension(target: SuspendTarget): Promise<void> {
+    const { suspensions, writer } = this.#opened();
+    await writer.write(1, suspensions.drop(target));
   }
 
   /** Commits what waits, then closes. */

@@ -11,14 +11,14 @@ import { statusTable } from "../status-table.ts";
 export async function statusCommand(context: Context, apps: string[], options: InKubernetes): Promise<number> {
   const { build, log, stdout } = context;
   await using store = await build.statusReader({ ...context, ...options }, log);
-  const configured = store.suspended ? new Set<string>() : await suspendedRepos(context);
+  const configured = options.kubernetes ? new Set<string>() : await suspendedRepos(context);
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
   const repos = await Promise.all(
     (await store.repos()).map(async (name) =>
       reportRepo(name, await store.load(name), {
         apps: wanted,
-        suspended: (app, host) => store.suspended?.(name, app, host) ?? configured.has(name),
-        repoSuspended: store.repoSuspended?.(name) ?? configured.has(name),
+        suspended: (app, host) => configured.has(name) || store.suspended(name, app, host),
+        repoSuspended: configured.has(name) || store.repoSuspended(name),
       }),
     ),
   );
@@ -36,7 +36,7 @@ export async function statusCommand(context: Context, apps: string[], options: I
   return 0;
 }
 
-/** The store does not say what is suspended, the configuration does; `status` works without one too. */
+/** What the configuration suspends, besides what the store says; `status` works without one too. */
 async function suspendedRepos({ file, allowFileUrls, log }: Context): Promise<ReadonlySet<string>> {
   try {
     await access(file);

@@ -1,9 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import { FssyncError } from "../../model/errors.ts";
 import { initial } from "./0001-initial.ts";
+import { suspension } from "./0002-suspension.ts";
 
 /** In order; number n brings `user_version` from n-1 to n. A released one is never edited. */
-const MIGRATIONS: readonly string[] = [initial];
+const MIGRATIONS: readonly string[] = [initial, suspension];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

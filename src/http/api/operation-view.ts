@@ -1,0 +1,76 @@
+import { REASONS } from "../../model/errors.ts";
+import type { SyncRequest } from "../../reconcile/controller.ts";
+import type { OperationCounts, SyncOperation } from "../../reconcile/sync-operation.ts";
+import type { Operation, SyncBody } from "../schemas/operation.ts";
+
+export function syncRequest({ repo, mod, env, app, hosts = [], full, allowPrune }: SyncBody): SyncRequest {
+  const scope = { ...(repo && { repo }), ...(mod && { mod }), ...(env && { env }), ...(app && { app }) };
+  return { apps: [], hosts, scope, full, allowPrune };
+}
+
+/** An operation as it is now. */
+export function operationView(operation: SyncOperation): Operation {
+  return { ...operationSummary(operation), hosts: [...operation.hosts] as Operation["hosts"] };
+}
+
+/** The same without its hosts. */
+export function operationSummary(operation: SyncOperation): Operation {
+  const { id, phase, request, by, createdAt, finishedAt, revisions, problems, error } = operation;
+  const { Waiting, Synced, Failed, Unreachable, Held, Suspended, Gone, ...counts } = operation.counts;
+  return {
+    id,
+    kind: "sync",
+    phase,
+    message: messageOf(operation),
+    request: askedFor(request),
+    by,
+    createdAt: isoTime(createdAt),
+    ...(finishedAt === null ? {} : { finishedAt: isoTime(finishedAt) }),
+    revisions: [...revisions],
+    counts: {
+      ...counts,
+      waiting: Waiting,
+      synced: Synced,
+      failed: Failed,
+      unreachable: Unreachable,
+      held: Held,
+      suspended: Suspended,
+      gone: Gone,
+    },
+    problems: problems.map(({ repo, reason, message, since }) => ({ repo, reason, message, since: isoTime(since) })),
+    ...(error && { error: { reason: error.reason, message: error.message, next: REASONS[error.reason].next } }),
+  };
+}
+
+function askedFor({ scope = {}, hosts, full, allowPrune }: SyncRequest): Operation["request"] {
+  const all = Object.keys(scope).length + hosts.length === 0;
+  return { ...scope, ...(hosts.length > 0 && { hosts: [...hosts] }), ...(all && { all }), full, allowPrune };
+}
+
+function messageOf({ phase, error, counts, revisions }: SyncOperation): string {
+  if (error) return error.message;
+  if (phase === "Running" && revisions.length === 0) return "asks Git and the inventory";
+  if (phase === "Running") return `${counts.attempted} of ${counts.total - counts.upToDate} hosts attempted`;
+  if (phase === "Failed") return missing(counts);
+  if (counts.total === 0) return "no host is meant";
+  return counts.total === counts.upToDate
+    ? `nothing to do: ${hostsText(counts.total)} had it already`
+    : `${hostsText(counts.total - counts.Gone)} have what Git has`;
+}
+
+const NOT_SYNCED = ["Failed", "Unreachable", "Held", "Suspended", "Waiting"] as const;
+
+function missing(counts: OperationCounts): string {
+  const parts = NOT_SYNCED.filter((outcome) => counts[outcome] > 0);
+  const sum = parts.reduce((total, outcome) => total + counts[outcome], 0);
+  const told = parts.map((outcome) => `${counts[outcome]} ${outcome.toLowerCase()}`).join(", ");
+  return `${sum} of ${hostsText(counts.total)} not synced: ${told}`;
+}
+
+function hostsText(count: number): string {
+  return `${count} ${count === 1 ? "host" : "hosts"}`;
+}
+
+function isoTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}

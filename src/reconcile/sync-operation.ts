@@ -1,0 +1,167 @@
+import type { FssyncError } from "../model/errors.ts";
+import { parseHostText, type HostKey } from "../model/host.ts";
+import type { Problem } from "../model/record.ts";
+import type { Revision } from "../model/revision.ts";
+import type { EventSubject } from "../ports/events.ts";
+import { concerns, type SyncPart, type SyncRequest } from "./controller.ts";
+import { hostOutcome, OUTCOMES, type Asked, type HostOutcome, type Outcome } from "./host-outcome.ts";
+import type { Selection } from "./requests.ts";
+import { Suspension } from "./suspension.ts";
+import { selectedHosts, wishesFor } from "./wishes.ts";
+
+export interface OperationHost extends HostOutcome {
+  readonly repo: string;
+  readonly address: string;
+  readonly port: number;
+  readonly attempted: boolean;
+}
+
+/** Each host that is meant counts once: in `upToDate`, or by its outcome. */
+export interface OperationCounts extends Readonly<Record<Outcome, number>> {
+  readonly total: number;
+  /** Had all of it, and nothing was to be done there. */
+  readonly upToDate: number;
+  readonly attempted: number;
+}
+
+/**
+ * A sync that somebody asked for, as far as it is. Times are milliseconds since the epoch.
+ *
+ *     Running ──► every host was attempted once ──► Succeeded: each has what Git has
+ *        │                                   └────► Failed: some have not
+ *        └──────► it could not be done, or this process ended ──► Failed, with an error
+ */
+export class SyncOperation {
+  readonly id: string;
+  readonly request: SyncRequest;
+  readonly by: string;
+  readonly createdAt: number;
+  #finishedAt: number | null = null;
+  #error: FssyncError | null = null;
+  #revisions: readonly { readonly repo: string; readonly revision: Revision | null }[] = [];
+  #problems: readonly (Problem & { readonly repo: string })[] = [];
+  #total = 0;
+  #attempted = 0;
+  readonly #counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
+  readonly #hosts = new Map<string, OperationHost>();
+  readonly #over = new AbortController();
+
+  constructor({ id, request, by, createdAt }: Pick<SyncOperation, "id" | "request" | "by" | "createdAt">) {
+    this.id = id;
+    this.request = request;
+    this.by = by;
+    this.createdAt = createdAt;
+  }
+
+  /** Aborts when it is over. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get finishedAt(): number | null {
+    return this.#finishedAt;
+  }
+
+  get phase(): "Running" | "Succeeded" | "Failed" {
+    if (this.#finishedAt === null) return "Running";
+    return this.#error === null && this.#missing === 0 ? "Succeeded" : "Failed";
+  }
+
+  /** Why it was not done as a whole; what befell single hosts is told of them. */
+  get error(): FssyncError | null {
+    return this.#error;
+  }
+
+  /** What Git had when the hosts were queued. */
+  get revisions() {
+    return this.#revisions;
+  }
+
+  /** What was wrong with Git or inventories then: the last good answers were what it went by. */
+  get problems() {
+    return this.#problems;
+  }
+
+  get counts(): OperationCounts {
+    const upToDate = this.#total - this.#hosts.size;
+    return { total: this.#total, upToDate, attempted: this.#attempted, ...this.#counts };
+  }
+
+  /** Those on which there was something to do, or would have been but for a suspension. */
+  get hosts(): Iterable<OperationHost> {
+    return this.#hosts.values();
+  }
+
+  get size(): number {
+    return this.#hosts.size;
+  }
+
+  /** Takes in what it is for; from then on each host as it is attempted. */
+  begin(parts: readonly SyncPart[]): void {
+    const meant = parts.filter(({ repo, selection }) => concerns(repo, selection));
+    this.#revisions = meant.map(({ repo }) => ({ repo: repo.repo, revision: repo.fleet.revision }));
+    this.#problems = meant.flatMap(({ repo }) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+    for (const part of meant) this.#follow(part);
+    if (this.request.full) for (const { repo, selection } of meant) repo.resyncRequested(subjectOf(selection), this.by);
+  }
+
+  /** What was not attempted by then was not. */
+  finish(at: number, error: FssyncError | null = null): void {
+    if (this.#finishedAt !== null) return;
+    this.#finishedAt = at;
+    this.#error = error;
+    this.#over.abort();
+  }
+
+  get #missing(): number {
+    const { Failed, Unreachable, Held, Waiting, Suspended } = this.#counts;
+    return Failed + Unreachable + Held + Waiting + Suspended;
+  }
+
+  #follow({ repo, selection, operation }: SyncPart): void {
+    const { fleet, suspension } = repo;
+    const { full } = this.request;
+    for (const { apps } of selectedHosts(fleet, selection)) {
+      if (apps.some((app) => selection.apps?.has(app) !== false)) this.#total += 1;
+    }
+    for (const key of operation.hosts) this.#put(repo.repo, key, { outcome: "Waiting", state: "Pending", apps: [] });
+    for (const key of suspendedOf({ repo, selection, operation }, this.request)) {
+      this.#put(repo.repo, key, { outcome: "Suspended", state: "Suspended", apps: [] });
+    }
+    const digests = new Map([...fleet.desired].map(([app, { digest }]) => [app, digest]));
+    const asked: Asked = { selection, full, digests };
+    operation.onAttempted((key, _, done) =>
+      this.#take(repo.repo, key, hostOutcome({ fleet, suspension }, key, asked, done)),
+    );
+  }
+
+  #take(repo: string, key: HostKey, outcome: HostOutcome): void {
+    if (this.#finishedAt !== null) return;
+    this.#attempted += 1;
+    this.#put(repo, key, outcome, true);
+  }
+
+  #put(repo: string, key: HostKey, outcome: HostOutcome, attempted = false): void {
+    const id = JSON.stringify([repo, key]);
+    const before = this.#hosts.get(id);
+    if (before) this.#counts[before.outcome] -= 1;
+    this.#counts[outcome.outcome] += 1;
+    const { address, port = 22 } = parseHostText(key)!;
+    this.#hosts.set(id, { repo, address, port, attempted, ...outcome });
+  }
+}
+
+/** The one object that is meant, or the repo. */
+function subjectOf({ apps, hosts }: Selection): EventSubject {
+  if (hosts?.size === 1) return { host: [...hosts][0]! };
+  return apps?.size === 1 && !hosts ? { app: [...apps][0]! } : {};
+}
+
+/** Hosts that are left alone only because people have stopped work there. */
+function suspendedOf({ repo, selection, operation }: SyncPart, wish: SyncRequest): HostKey[] {
+  const { fleet, suspension } = repo;
+  const { repo: whole, apps, hosts } = suspension.now;
+  if (!whole && apps.size + hosts.size === 0) return [];
+  const all = wishesFor(fleet, new Suspension(false), { selection, wish, askedOf: undefined });
+  return [...all.keys()].filter((key) => !operation.hosts.has(key));
+}

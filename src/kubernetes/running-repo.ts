@@ -22,6 +22,8 @@ import type { Watched, WatchedRepo } from "./watched.ts";
 /** A repo with all its parts, made by the composition root. */
 export interface BuiltRepo extends AsyncDisposable {
   readonly controller: RepoController;
+  /** Where everything is told that happens to the repo. */
+  readonly events: Events;
   /** See `Transport.allow`. */
   allow(milliseconds: number): void;
 }
@@ -64,15 +66,15 @@ export class RunningRepo implements AsyncDisposable {
     store.register(name, repo.ref);
     const { apps, hosts } = options.below;
     const uidOf = (object: string) => (apps.get(object) ?? hosts.get(object))?.uid;
-    const events = new RepoEvents({ repo: repo.ref, uidOf, sink });
+    const inKubernetes = new RepoEvents({ repo: repo.ref, uidOf, sink });
     const { namespace } = repo.ref;
     const changed = (secret: string) => {
       log.info({ secret }, "a Secret has changed");
       this.controller.lookAgain();
     };
     this.#secrets = new WatchedSecrets({ client, namespace, changed, clock, log });
-    this.built = options.build(name, config, { secrets: this.#secrets, events });
-    const { controller } = this.built;
+    this.built = options.build(name, config, { secrets: this.#secrets, events: inKubernetes });
+    const { controller, events } = this.built;
     this.#publisher = this.#makePublisher(events);
     const handled = ({ ref, token }: Asked) =>
       this.#write(options.writer.write(ref, { lastHandledReconcileAt: token }));

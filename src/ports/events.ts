@@ -2,18 +2,21 @@ import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 
 /** The names of the design. */
-export type EventReason =
-  | "NewRevision"
-  | "SyncSucceeded"
-  | "SyncFailed"
-  | "HostAdded"
-  | "HostRemoved"
-  | "ConfigDriftDetected"
-  | "InventorySuspicious"
-  | "PruneLimitExceeded"
-  | "ResyncRequested";
+export const EVENT_REASONS = [
+  "NewRevision",
+  "SyncSucceeded",
+  "SyncFailed",
+  "HostAdded",
+  "HostRemoved",
+  "ConfigDriftDetected",
+  "InventorySuspicious",
+  "PruneLimitExceeded",
+  "ResyncRequested",
+] as const;
 
-/** What an event is about; the repo itself when neither an app nor a host is named. */
+export type EventReason = (typeof EVENT_REASONS)[number];
+
+/** What an event is about: one app of a host, a host, an app, or the repo itself when neither is named. */
 export interface EventSubject {
   readonly app?: AppKey;
   readonly host?: HostKey;

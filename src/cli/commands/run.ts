@@ -78,7 +78,8 @@ async function runInCluster(context: Context, options: InKubernetes & LeaderElec
   const address = await serve(context, options, stack, site, cluster.access);
   log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
   const deadline = options.leaderElect ? HANDOVER_DEADLINE : DRAIN_DEADLINE;
-  await cluster.run({ lead: (leadership) => lead(context, leadership, deadline), api: apiOf(address), signal });
+  const api = apiOf(context.listen, address);
+  await cluster.run({ lead: (leadership) => lead(context, leadership, deadline), api, signal });
 }
 
 /** One time as leader: until this process is told to stop, or another one may lead. */

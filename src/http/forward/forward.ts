@@ -3,15 +3,15 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../ports/clock.ts";
 import type { ApiServer } from "../api-server.ts";
+import type { CertificateFiles } from "../certificate-files.ts";
 import { HttpProblem } from "../problem.ts";
 import type { Site } from "../site.ts";
 import { answerHeaders, FORWARDED, requestHeaders } from "./headers.ts";
-import { LeaderLink, type LeaderApi } from "./leader-link.ts";
+import { LeaderLink, NotReached } from "./leader-link.ts";
 
 export interface ForwardOptions {
-  readonly site: Pick<Site, "desk">;
-  /** Undefined where no other process can lead. */
-  readonly leader?: LeaderApi;
+  readonly site: Pick<Site, "desk" | "leaderApi">;
+  readonly tls?: CertificateFiles;
   readonly clock: Clock;
 }
 
@@ -19,12 +19,13 @@ export interface ForwardOptions {
  * A process that follows knows nothing of hosts: what it is asked it passes on to the one that leads, bodies as they
  * come, and the answer as it comes. It has found out who asks, and the leader does so again.
  */
-export function forwardToLeader(server: ApiServer, { site, leader, clock }: ForwardOptions): void {
-  if (!leader) return;
-  const link = new LeaderLink({ leader, clock });
+export function forwardToLeader(server: ApiServer, { site, tls, clock }: ForwardOptions): void {
+  const { leaderApi } = site;
+  if (!leaderApi) return;
+  const link = new LeaderLink({ leaderApi, certificate: () => tls?.current.cert, clock });
   server.addHook("onClose", () => link[Symbol.asyncDispose]());
   server.addHook("onRequest", async (request, reply) => {
-    const { url } = link;
+    const url = leaderApi();
     // Without a leader that is known, or when whoever passed it on was wrong, the handler says that nobody leads.
     if (site.desk() || url === undefined || !isForLeader(request) || request.headers[FORWARDED]) return;
     noteForward(request, url);
@@ -98,26 +99,15 @@ function tooLarge(limit: number): HttpProblem {
   return new HttpProblem(413, `the body is larger than ${limit} bytes`);
 }
 
-const NOT_REACHED: ReadonlySet<unknown> = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "UND_ERR_CONNECT_TIMEOUT",
-]);
-
 function unanswered(error: unknown): HttpProblem {
-  const { code } = error as NodeJS.ErrnoException;
-  // It may have done what it was asked, so nothing is sent again.
-  if (!NOT_REACHED.has(code))
-    return new HttpProblem(502, "the process that leads went away before it answered", {
-      reason: "ControllerLost",
-      cause: error,
+  const about = { reason: "ControllerLost", cause: error } as const;
+  if (error instanceof NotReached)
+    return new HttpProblem(503, "the process that leads cannot be reached now", {
+      ...about,
+      headers: { "retry-after": "5" },
     });
-  return new HttpProblem(503, "the process that leads cannot be reached; another one will soon lead", {
-    reason: "ControllerLost",
-    headers: { "retry-after": "5" },
-    cause: error,
-  });
+  // It may have done what it was asked, so nothing is sent again.
+  return new HttpProblem(502, "the process that leads went away before it answered", about);
 }
 
 /** A watch ends when this server closes, as the leader's own watches do; all else may end by itself. */

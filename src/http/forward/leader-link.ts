@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { PeerCertificate } from "node:tls";
-import { Agent, type Dispatcher } from "undici";
+import { Agent, buildConnector, type Dispatcher } from "undici";
 import type { Clock } from "../../ports/clock.ts";
 
 const CONNECT_TIMEOUT = 2000;
@@ -9,12 +9,15 @@ const KEEP_ALIVE = 10_000;
 /** How often it is looked whether the process that is being asked still leads. */
 const LOOK = 2000;
 
-/** Where the process that leads can be asked, for one that follows. */
-export interface LeaderApi {
+/** It was not even asked. */
+export class NotReached extends Error {}
+
+export interface LeaderLinkOptions {
   /** `http://10.1.2.3:8080`; undefined while nobody else leads, or nobody knows where. */
-  readonly url: () => string | undefined;
+  readonly leaderApi: () => string | undefined;
   /** The certificate that this process itself serves with, as PEM; every process of the Deployment has the same. */
   readonly certificate: () => string | undefined;
+  readonly clock: Clock;
 }
 
 interface Link {
@@ -30,21 +33,15 @@ interface Link {
 
 /** The connections to the process that leads, whichever that is. */
 export class LeaderLink implements AsyncDisposable {
-  readonly #leader: LeaderApi;
-  readonly #clock: Clock;
+  readonly #options: LeaderLinkOptions;
   readonly #links = new Set<Link>();
   #timer: Disposable | undefined;
 
-  constructor({ leader, clock }: { leader: LeaderApi; clock: Clock }) {
-    this.#leader = leader;
-    this.#clock = clock;
+  constructor(options: LeaderLinkOptions) {
+    this.#options = options;
   }
 
-  get url(): string | undefined {
-    return this.#leader.url();
-  }
-
-  /** Nothing is sent twice. Rejects when it cannot be asked, or leads no more; its body ends with an error then. */
+  /** Nothing is sent twice. Rejects with NotReached, or when it went away or leads no more; a body ends with an error then. */
   async ask(
     url: string,
     request: Omit<Dispatcher.RequestOptions, "origin" | "signal">,
@@ -65,10 +62,10 @@ export class LeaderLink implements AsyncDisposable {
   }
 
   #linkTo(url: string): Link {
-    const certificate = this.#leader.certificate();
+    const certificate = this.#options.certificate();
     for (const link of this.#links) if (link.url === url && link.certificate === certificate) return link;
     const agent = new Agent({
-      connect: { timeout: CONNECT_TIMEOUT, ...(certificate !== undefined && trustOnly(certificate)) },
+      connect: connector(certificate),
       keepAliveTimeout: KEEP_ALIVE,
       // A sync is silent for as long as its slowest host, and a watch for ever.
       headersTimeout: 0,
@@ -81,15 +78,15 @@ export class LeaderLink implements AsyncDisposable {
   }
 
   #lookLater(): Disposable {
-    return this.#clock.after(LOOK, () => {
+    return this.#options.clock.after(LOOK, () => {
       for (const link of this.#links) this.#look(link);
       this.#timer = this.#links.size > 0 ? this.#lookLater() : undefined;
     });
   }
 
   #look(link: Link): void {
-    const isOld = link.certificate !== this.#leader.certificate() && link.underWay === 0;
-    const leadsNoMore = link.url !== this.url;
+    const isOld = link.certificate !== this.#options.certificate() && link.underWay === 0;
+    const leadsNoMore = link.url !== this.#options.leaderApi();
     if (!isOld && !(leadsNoMore && link.doubted)) {
       link.doubted = leadsNoMore;
       return;
@@ -98,6 +95,18 @@ export class LeaderLink implements AsyncDisposable {
     link.over.abort(new Error("it does not lead any more"));
     void link.agent.destroy();
   }
+}
+
+function connector(certificate: string | undefined): buildConnector.connector {
+  const connect = buildConnector({
+    timeout: CONNECT_TIMEOUT,
+    ...(certificate !== undefined && trustOnly(certificate)),
+  });
+  return (options, callback) =>
+    connect(options, (...[error, socket]) => {
+      if (error) callback(new NotReached(error.message, { cause: error }), null);
+      else callback(null, socket);
+    });
 }
 
 /** Pods have no names that a certificate could tell: the leader must show the very one that this process has. */

@@ -8,7 +8,9 @@ import type { PublicServerOptions } from "../site.ts";
 import { appText } from "../views/item-texts.ts";
 import { sendList } from "../views/lists.ts";
 import { appMatcher } from "../views/matching.ts";
-import { reposUpToDate } from "../views/repos.ts";
+import { repoNamed, reposUpToDate } from "../views/repos.ts";
+import { watchApps } from "../watch/watch.ts";
+import { watchable } from "../watch/watchable.ts";
 
 export function appRoutes(server: ApiServer, { site }: PublicServerOptions): void {
   server.get(
@@ -20,19 +22,22 @@ export function appRoutes(server: ApiServer, { site }: PublicServerOptions): voi
         summary: "Apps, by repo and name",
         tags: ["apps"],
         querystring: AppQuery,
-        response: { 200: AppList, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
+        response: { 200: watchable(AppList), 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
       },
     },
     async (request, reply) => {
       const { query } = request;
+      const matches = appMatcher(query);
+      if (query.repo !== undefined) repoNamed(site, query.repo);
+      if (query.watch) return await watchApps(reply, matches);
       const repos = await reposUpToDate(site, query.repo);
       const entriesOf = ({ reports }: (typeof repos)[number]) => reports.apps;
-      return sendList(request, reply, {
+      return await sendList(request, reply, {
         of: "apps",
         query,
         repos,
         entriesOf,
-        matches: appMatcher(query),
+        matches,
         textOf: appText,
       });
     },

@@ -8,8 +8,10 @@ import type { PublicServerOptions } from "../site.ts";
 import { hostText } from "../views/item-texts.ts";
 import { sendList } from "../views/lists.ts";
 import { hostMatcher } from "../views/matching.ts";
-import { reposUpToDate } from "../views/repos.ts";
+import { repoNamed, reposUpToDate } from "../views/repos.ts";
 import { sendJson } from "../views/shared-answers.ts";
+import { watchHosts } from "../watch/watch.ts";
+import { watchable } from "../watch/watchable.ts";
 
 /** Named to whom asks for an address at which there are several. */
 const NAMED = 10;
@@ -26,15 +28,17 @@ export function hostRoutes(server: ApiServer, { site }: PublicServerOptions): vo
           "With `mod`, `env` or `app` those with such an app, and `state` is of that app there; without, it is the host's.",
         tags: ["hosts"],
         querystring: HostQuery,
-        response: { 200: HostList, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
+        response: { 200: watchable(HostList), 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
       },
     },
     async (request, reply) => {
       const { query } = request;
+      const matches = hostMatcher(query);
+      if (query.repo !== undefined) repoNamed(site, query.repo);
+      if (query.watch) return await watchHosts(reply, matches);
       const repos = await reposUpToDate(site, query.repo);
       const entriesOf = ({ reports }: (typeof repos)[number]) => reports.hosts;
-      const [matches, textOf] = [hostMatcher(query), hostText];
-      return sendList(request, reply, { of: "hosts", query, repos, entriesOf, matches, textOf });
+      return await sendList(request, reply, { of: "hosts", query, repos, entriesOf, matches, textOf: hostText });
     },
   );
   server.get(

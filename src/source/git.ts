@@ -11,6 +11,7 @@ import type { Protocol } from "./remote-url.ts";
 /** How long a git that was asked to end may take before it is killed. */
 const GRACE = 2_000;
 const LOCAL_PROCESSES = 4;
+const NOTHING = Buffer.alloc(0);
 
 export interface GitOptions {
   readonly gitDir: string;
@@ -147,6 +148,8 @@ export class Git implements AsyncDisposable {
       out.on("data", heard);
       err.on("data", heard);
       heard();
+      // A command that has said nothing at all is over 50 ms later for simple-git: let it have said nothing.
+      out.once("end", () => out.emit("data", NOTHING));
     });
     try {
       await git.raw([...args]);

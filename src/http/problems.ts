@@ -18,6 +18,7 @@ const STATUS_OF: Partial<Record<Reason, number>> = {
   LfsPointer: 409,
   InvalidAttributes: 409,
   InvalidPath: 409,
+  NotEditable: 409,
   // What we asked on somebody's behalf did not do it.
   FetchFailed: 502,
   BranchMissing: 502,
@@ -60,7 +61,8 @@ export function problemText(problem: Untold, requestId: string): string {
   return JSON.stringify({ ...problem, instance: requestId } satisfies Problem);
 }
 
-function problemOf(thrown: FastifyError | Error): Untold {
+/** What is told of it, but for the request's id. */
+export function problemOf(thrown: FastifyError | Error): Untold {
   if (thrown instanceof HttpProblem) return withReason(aboutBlank(thrown.statusCode, thrown.message), thrown.reason);
   if (thrown instanceof FssyncError) return ofReason(thrown);
   if (hasZodFastifySchemaValidationErrors(thrown)) {

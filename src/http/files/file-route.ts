@@ -16,12 +16,12 @@ import { requireSecrets } from "./secrets.ts";
 import { sizesOf } from "./servable.ts";
 
 /** Each is a git process for as long as it lasts; a small file lasts some milliseconds. */
-const AT_A_TIME = { limit: 16, waiting: 4096, patience: 10_000, longest: 600_000, what: "files" };
+export const FILES_AT_A_TIME = { limit: 16, waiting: 4096, patience: 10_000, longest: 600_000, what: "files" };
 /** What is not larger is read before it is answered: trouble with Git is a problem then, not a broken answer. */
-const WHOLE_MAX = 1024 * 1024;
+export const WHOLE_MAX = 1024 * 1024;
 
 export function fileRoute(server: ApiServer, contents: Contents, { access, clock }: PublicServerOptions): void {
-  const places = new Places({ ...AT_A_TIME, clock });
+  const places = new Places({ ...FILES_AT_A_TIME, clock });
   const schema = {
     operationId: "getFile",
     summary: "One file of an app, as a host has it",
@@ -60,7 +60,7 @@ export function fileRoute(server: ApiServer, contents: Contents, { access, clock
   }
 }
 
-async function bodyOf(
+export async function bodyOf(
   { source, file, size }: { source: GitSource; file: FileEntry; size: number },
   places: Places,
   reply: FastifyReply,

@@ -25,5 +25,7 @@ function hexOfIPv6(address: string): string {
   const [before = "", after] = text.split("::");
   const [head, tail] = [before, after ?? ""].map((part) => part.split(":").filter((group) => group !== ""));
   const zeros = after === undefined ? 0 : 8 - head!.length - tail!.length;
-  return [...head!, ...Array<string>(zeros).fill("0"), ...tail!].map((group) => group.padStart(4, "0")).join("");
+  return [...head!, ...Array<string>(zeros).fill("0"), ...tail!]
+    .map((group) => group.toLowerCase().padStart(4, "0"))
+    .join("");
 }

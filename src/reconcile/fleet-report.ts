@@ -194,7 +194,7 @@ export class FleetReport {
     const host = fleet.hosts.get(key);
     const records = item.apps.map(({ app }) => record.apps.get(app)!);
     if (!before) {
-      this.#hosts.set(key, { key, order: hostOrder(item.address, item.port), item, host, records });
+      this.#hosts.set(key, { key, order: orderOf(item, key), item, host, records });
       this.#sortedHosts = null;
       return this.#changed();
     }
@@ -209,6 +209,11 @@ export class FleetReport {
     this.#version = nextVersion();
     this.#counts = null;
   }
+}
+
+/** No two hosts have the same, though an IPv6 address may be written in several ways. */
+function orderOf({ address, port }: HostItem, key: HostKey): string {
+  return `${hostOrder(address, port)} ${key}`;
 }
 
 /** Whether nothing of what the item is made of is another one. */

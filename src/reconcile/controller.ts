@@ -12,7 +12,7 @@ import { inScope, select, type Named } from "./selection.ts";
 import { SharedRefresh } from "./shared-refresh.ts";
 
 export interface SyncRequest extends Named, Wish {
-  /** Fails with the inventory's problem, and touches no host, when the inventory did not answer now. */
+  /** Fails with the inventory's problem, and touches no host, when the inventory did not answer now for what is named. */
   readonly needsInventory?: boolean;
 }
 
@@ -121,8 +121,9 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   #request(request: SyncRequest): readonly SyncPart[] {
-    if (request.needsInventory) this.#requireInventory(request);
-    return select(this.repos, request).map(({ repo, selection }) => ({
+    const selected = select(this.repos, request);
+    if (request.needsInventory) selected.forEach(requireInventory);
+    return selected.map(({ repo, selection }) => ({
       repo,
       selection,
       operation: repo.request(selection, request),
@@ -226,13 +227,12 @@ export class Controller implements Desk, AsyncDisposable {
     const repos = inScope(this.repos, scope);
     return repos.flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
   }
+}
 
-  #requireInventory({ scope = {} }: Named): void {
-    for (const repo of inScope(this.repos, scope)) {
-      const failed = repo.problemsOf("inventory").find(({ reason }) => reason !== "InvalidHost");
-      if (failed) throw new FssyncError(failed.reason, failed.message);
-    }
-  }
+/** Throws the inventory's failure when it concerns what was named. */
+function requireInventory({ repo, selection }: { repo: RepoController; selection: Selection }): void {
+  const [failed] = concerns(repo, selection) ? repo.inventoryFailures(selection.apps) : [];
+  if (failed) throw new FssyncError(failed.reason, failed.message);
 }
 
 function report({ repo, status, suspension }: RepoController, options: ReportOptions): RepoReport {

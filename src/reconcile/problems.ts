@@ -17,6 +17,7 @@ export interface Finding {
 export class Problems {
   readonly #now: () => number;
   readonly #bySource = new Map<string, readonly Problem[]>();
+  readonly #findings = new Map<string, readonly Finding[]>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -30,6 +31,12 @@ export class Problems {
     return this.#bySource.get(source) ?? [];
   }
 
+  /** What a source found last of all at once, or of one of these apps; of any when absent. */
+  concerning(source: string, apps?: ReadonlySet<AppKey>): readonly Finding[] {
+    const found = this.#findings.get(source) ?? [];
+    return found.filter(({ app = null }) => app === null || apps === undefined || apps.has(app));
+  }
+
   /** Replaces what a source has; a problem that lasts keeps its time. Returns the new ones and whether anything changed. */
   set(source: string, found: readonly Finding[]): ProblemsChange {
     const before = this.#bySource.get(source) ?? [];
@@ -38,6 +45,7 @@ export class Problems {
       return lasting ?? { reason, message, since: this.#now() };
     });
     this.#bySource.set(source, next);
+    this.#findings.set(source, found);
     const fresh = next.filter((problem) => !before.includes(problem));
     return { fresh, changed: fresh.length > 0 || next.length !== before.length };
   }

@@ -26,7 +26,7 @@ import { observeFleet } from "./observation.ts";
 import { planFleet, type PlannedHost } from "./plan-fleet.ts";
 import { PollLoop } from "./poll-loop.ts";
 import { Polls } from "./polls.ts";
-import { Problems } from "./problems.ts";
+import { Problems, type Finding } from "./problems.ts";
 import { Records } from "./records.ts";
 import { Report } from "./report.ts";
 import { Requests, type RequestedSync, type Selection, type Wish } from "./requests.ts";
@@ -173,6 +173,11 @@ export class RepoController implements AsyncDisposable {
   }
 
   readonly problemsOf = (about: "git" | "inventory"): readonly Problem[] => this.#problems.of(about);
+
+  /** Why the inventory did not say, when it was asked last, on which hosts these apps are; all apps when absent. */
+  inventoryFailures(apps?: ReadonlySet<AppKey>): readonly Finding[] {
+    return this.#problems.concerning("inventory", apps).filter(({ reason }) => reason !== "InvalidHost");
+  }
 
   /** Everything known, as the store shall have it. */
   get status(): RepoStatus {

@@ -37,3 +37,18 @@ test("Git and inventory do not touch each other's problems", () => {
   problems.set("inventory", []);
   expect(problems.all).toMatchObject([fetch]);
 });
+
+test("says what concerns some apps: what was found of them, and of all at once", () => {
+  const problems = new Problems(() => 0);
+  const web = { reason: "InventoryFailed", app: "env/prod/web", message: "404" } as const;
+  const all = { reason: "InventoryFailed", app: null, message: "refused" } as const;
+  problems.set("inventory", [web]);
+  expect(problems.concerning("inventory", new Set(["env/prod/api"]))).toEqual([]);
+  expect(problems.concerning("inventory", new Set(["env/prod/web"]))).toEqual([web]);
+  expect(problems.concerning("inventory")).toEqual([web]);
+  problems.set("inventory", [web, all]);
+  expect(problems.concerning("inventory", new Set(["env/prod/api"]))).toEqual([all]);
+  problems.set("inventory", []);
+  expect(problems.concerning("inventory")).toEqual([]);
+  expect(problems.concerning("git")).toEqual([]);
+});

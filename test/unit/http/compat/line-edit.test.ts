@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { checkLine, editLines, type LineEdit } from "../../../../src/http/compat/line-edit.ts";
 

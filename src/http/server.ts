@@ -1,7 +1,6 @@
 import type { ServerOptions } from "node:https";
-import swagger from "@fastify/swagger";
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from "fastify";
-import { jsonSchemaTransform, jsonSchemaTransformObject, validatorCompiler } from "fastify-type-provider-zod";
+import { validatorCompiler } from "fastify-type-provider-zod";
 import type { ApiServer } from "./api-server.ts";
 import { appRoutes } from "./api/apps.ts";
 import { eventRoutes } from "./api/events.ts";
@@ -22,6 +21,7 @@ import { hookRoutes } from "./hooks/routes.ts";
 import { limitLogins, limitRates } from "./limits.ts";
 import { answerBadUrl, answerClientErrors } from "./malformed.ts";
 import { measureRequests } from "./measure.ts";
+import { describeApi } from "./openapi.ts";
 import { answerProblems } from "./problems.ts";
 import { logRequests, requestIdOf } from "./request-log.ts";
 import { serveWatches } from "./watch/watch.ts";
@@ -74,17 +74,12 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   limitRates(server);
   forwardToLeader(server, options);
   shareAnswers(server, clock);
-  await server.register(swagger, {
-    openapi: { openapi: "3.1.0", info: { title: "fssync", version: site.version } },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
+  await describeApi(server, site.version);
   serveWatches(server, options);
   healthRoutes(server, site.notReady);
   if (!metricsElsewhere) metricsRoute(server, site.metrics);
   for (const routes of API) routes(server, options);
   if (options.compat) compatRoutes(server, options);
-  server.get("/openapi.json", { config: { needs: "open" }, schema: { hide: true } }, () => server.swagger());
   return server;
 }
 

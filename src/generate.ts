@@ -1,17 +1,25 @@
 /**
- * Writes what is made of the schemas: docs/fssync.schema.json for editors and the CRDs of the chart. With
- * --check it writes nothing, names the files that are stale and exits 1 when there are any.
+ * Writes what is made of the schemas: docs/fssync.schema.json for editors, the CRDs of the chart, and the
+ * description of the API. With --check it writes nothing, names the files that are stale and exits 1 when there
+ * are any.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
+import { pino } from "pino";
 import { stringify } from "yaml";
-import { customResourceDefinitions } from "./crd.ts";
-import { configRepoJsonSchema } from "./json-schema.ts";
+import { systemClock } from "./clock/system-clock.ts";
+import { customResourceDefinitions } from "./config/crd.ts";
+import { configRepoJsonSchema } from "./config/json-schema.ts";
+import { publicServer } from "./http/server.ts";
+import { Metrics } from "./metrics/metrics.ts";
 
-const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../", import.meta.url);
 const COMMENT = "# Made by `npm run generate` from src/config; changes by hand are lost.\n";
 
-const files = new Map([["docs/fssync.schema.json", `${JSON.stringify(configRepoJsonSchema(), null, 2)}\n`]]);
+const files = new Map([
+  ["docs/fssync.schema.json", `${JSON.stringify(configRepoJsonSchema(), null, 2)}\n`],
+  ["docs/openapi.json", `${JSON.stringify(await openApi(), null, 2)}\n`],
+]);
 // 1.1, as Kubernetes and Helm read YAML: a plain `on` or `y` would be a boolean there.
 for (const [plural, definition] of customResourceDefinitions())
   files.set(
@@ -28,6 +36,29 @@ if (process.argv.includes("--check")) {
     mkdirSync(new URL(".", new URL(path, ROOT)), { recursive: true });
     writeFileSync(new URL(path, ROOT), content);
   }
+}
+
+/** What `/openapi.json` answers with all that there is switched on, from a server that listens nowhere. */
+async function openApi(): Promise<unknown> {
+  const { version } = JSON.parse(stored("package.json")!) as { version: string };
+  const server = await publicServer({
+    site: {
+      version,
+      metrics: () => Promise.resolve(""),
+      telemetry: new Metrics({ clock: systemClock, version }).http,
+      notReady: () => null,
+      desk: () => undefined,
+    },
+    access: null,
+    compat: { anonymous: false },
+    metricsElsewhere: false,
+    clock: systemClock,
+    log: pino({ level: "silent" }),
+  });
+  await server.ready();
+  const document: unknown = server.swagger();
+  await server.close();
+  return document;
 }
 
 /** JSON by what it says: the formatter lays it out in its own way. */

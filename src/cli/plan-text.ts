@@ -13,7 +13,7 @@ export function planText({ repos }: PlanReport, options: { terminal: boolean; ve
 }
 
 function repoText({ name, revision, suspended, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
-  const stopped = suspended ? `  ${paint("gray", "suspended: not done before spec.suspend is false")}` : "";
+  const stopped = suspended ? `  ${paint("gray", "suspended: not done before people let it go on")}` : "";
   const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}${stopped}`;
   if (hosts.length === 0) return `${title}\n  Nothing to do: every host last synced what Git has.\n`;
   const groups = Map.groupBy(hosts, ({ apps }) => JSON.stringify(apps));
@@ -26,8 +26,9 @@ function groupText(hosts: readonly HostPlanReport[], verbose: boolean, paint: Pa
   return `  ${hostNames(hosts, verbose)}\n${apps.join("")}`;
 }
 
-function appText({ app, why, held, ...change }: AppPlanReport, verbose: boolean, paint: Paint): string {
-  const title = `    ${app}  ${held ? paint("magenta", why) : why}\n`;
+function appText({ app, why, held, suspended, ...change }: AppPlanReport, verbose: boolean, paint: Paint): string {
+  const stopped = suspended ? `  ${paint("gray", "suspended")}` : "";
+  const title = `    ${app}  ${held ? paint("magenta", why) : why}${stopped}\n`;
   if (!verbose) return title;
   return title + filesText(change, "", paint) + (held ? filesText(held, "held ", paint) : "");
 }

@@ -62,7 +62,7 @@ function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string
 
 /** Why nothing happens there. */
 export function suspendedText(repos: readonly string[]): string {
-  return repos.map((name) => `ConfigRepo ${name} is suspended (spec.suspend): nothing is synced there.\n`).join("");
+  return repos.map((name) => `ConfigRepo ${name} is suspended: nothing is synced there.\n`).join("");
 }
 
 /** `200 hosts: 2 Failed, 1 Unreachable, 197 Synced`. */

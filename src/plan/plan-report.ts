@@ -33,6 +33,8 @@ export interface AppPlanReport {
   readonly why: string;
   /** Why a sync would leave the app alone; `send` and `delete` are empty then. */
   readonly held?: HeldReport;
+  /** Only while people have stopped work on the app, or on this host: nothing of it is done before they let it go on. */
+  readonly suspended?: true;
 }
 
 export interface HeldReport extends Refusal {
@@ -41,8 +43,16 @@ export interface HeldReport extends Refusal {
   readonly delete?: readonly string[];
 }
 
-export function reportHostPlan({ address, port }: Host, plan: HostPlan): HostPlanReport {
-  return { address, port, apps: plan.apps.map(reportAppPlan) };
+export function reportHostPlan(
+  { address, port }: Host,
+  plan: HostPlan,
+  suspended: (app: AppKey) => boolean = () => false,
+): HostPlanReport {
+  const apps = plan.apps.map((app) => ({
+    ...reportAppPlan(app),
+    ...(suspended(app.app) ? { suspended: true as const } : {}),
+  }));
+  return { address, port, apps };
 }
 
 function reportAppPlan({ app, base, desired, why, refusal, held, ...change }: AppPlan): AppPlanReport {

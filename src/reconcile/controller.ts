@@ -187,7 +187,9 @@ export class Controller implements Desk, AsyncDisposable {
       name: repo.repo,
       revision: repo.fleet.revision,
       ...(repo.suspension.now.repo ? { suspended: true as const } : {}),
-      hosts: (await repo.plan(selection)).map(({ host, plan }) => reportHostPlan(host.host, plan)),
+      hosts: (await repo.plan(selection)).map(({ host, plan }) =>
+        reportHostPlan(host.host, plan, (app) => repo.suspension.holdsPart(app, host.key)),
+      ),
     }));
     return { repos: await Promise.all(repos) };
   }

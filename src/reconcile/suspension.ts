@@ -38,8 +38,16 @@ export class Suspension {
   }
 
   holds(app: AppKey, host: HostKey): boolean {
-    const { repo, apps, hosts } = this.#now;
-    return repo || apps.has(app) || hosts.has(host);
+    return this.#now.repo || this.#holdsEither(app, host);
+  }
+
+  /** Whether the app or the host is suspended by itself, in a repo that is not. */
+  holdsPart(app: AppKey, host: HostKey): boolean {
+    return !this.#now.repo && this.#holdsEither(app, host);
+  }
+
+  #holdsEither(app: AppKey, host: HostKey): boolean {
+    return this.#now.apps.has(app) || this.#now.hosts.has(host);
   }
 
   /** Whether it keeps a request from this app on this host. */

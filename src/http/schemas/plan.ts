@@ -28,6 +28,7 @@ export const Plan = z
                   .object({ reason: ReasonName, message: z.string(), send: paths.optional(), delete: paths.optional() })
                   .optional()
                   .describe("Why a sync would leave the app alone."),
+                suspended: z.literal(true).optional().describe("Nothing of it is done before people let it go on."),
               }),
             ),
           }),

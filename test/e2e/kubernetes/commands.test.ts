@@ -41,7 +41,7 @@ describeKube("commands beside a controller in Kubernetes", () => {
 
   test("a ConfigRepo that is suspended is named by each of them", async () => {
     await world.kubectl("patch", "configrepo", "files", "--type=merge", "-p", '{"spec":{"suspend":true}}');
-    const said = "ConfigRepo files is suspended (spec.suspend): nothing is synced there.\n";
+    const said = "ConfigRepo files is suspended: nothing is synced there.\n";
     await world.when(async () => (await inPod("sync")).stdout === said, "sync to say so");
     expect(await inPod("resync", WEB)).toMatchObject({ code: 0, stdout: said });
     expect((await inPod("plan")).stdout).toMatch(/^files .* suspended: /);

@@ -70,6 +70,30 @@ describe("suspended while it runs", () => {
     expect(rig.transport.appliesTo(h0.key)).toHaveLength(tried);
   });
 
+  test("what is queued, and was asked for, waits too: whoever stops a bad release stops the rest of it", async () => {
+    const rig = new Rig({ concurrency: 1 });
+    onTestFinished(() => rig[Symbol.asyncDispose]());
+    rig.source.push({ [WEB]: { a: "1" } });
+    rig.inventory.set(WEB, [h0, h1]);
+    await rig.start();
+    rig.transport.applies.length = 0;
+    rig.transport.hold(h0.key);
+    const operation = rig.controller.request({}, FULL);
+    await quiet();
+    rig.controller.suspend({ ...NOBODY, apps: new Set([WEB]) });
+    rig.transport.release(h0.key);
+    await operation.finished;
+    expect(sent(rig)).toEqual([`${WEB} h0:22`]);
+    // But for what is asked of the very object that is suspended.
+    rig.transport.hold(h0.key);
+    const meant = rig.controller.request({ apps: new Set([WEB]) }, FULL, "app");
+    await quiet();
+    rig.controller.suspend({ repo: true, apps: new Set([WEB]), hosts: new Set() });
+    rig.transport.release(h0.key);
+    await meant.finished;
+    expect(sent(rig)).toEqual([`${WEB} h0:22`, `${WEB} h0:22`, `${WEB} h1:22`]);
+  });
+
   test("the repo: nothing is polled; afterwards Git is asked at once", async () => {
     const rig = await synced();
     rig.controller.suspend({ ...NOBODY, repo: true });

@@ -11,6 +11,7 @@ import {
   withServer,
   type Globals,
 } from "./globals.ts";
+import { apiOptions, withApi } from "./api-options.ts";
 import type { Builders } from "./builders.ts";
 
 /** What a command works with. */
@@ -41,7 +42,12 @@ export async function runProgram(argv: readonly string[], version: string, build
     command.action(async (...args: unknown[]) => {
       const names = command.registeredArguments.length > 0 ? [args[0] ?? []].flat().map(String) : [];
       const known = command.options.some(({ long }) => long === "--namespace");
-      const options = { ...command.opts<Options>(), ...(known && inKubernetes(command)) };
+      const asks = command.options.some(({ long }) => long === "--server");
+      const options = {
+        ...command.opts<Options>(),
+        ...(known && inKubernetes(command)),
+        ...(asks && apiOptions(command)),
+      };
       const level = command.name() === "run" ? "info" : "warn";
       exitCode = await withContext({ logLevel: level, ...command.opts<Globals>() }, build, async (context) => {
         const action = await load();
@@ -86,14 +92,18 @@ export async function runProgram(argv: readonly string[], version: string, build
     async () => (await import("./commands/verify.ts")).verifyCommand,
   );
   add(
-    withKubernetes(
-      new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
+    withApi(
+      withKubernetes(
+        new Command("status").description("what the status store knows of apps and hosts").addArgument(apps()),
+      ),
     ),
     async () => (await import("./commands/status.ts")).statusCommand,
   );
   add(
-    withLeader(
-      new Command("resync").description("asks the running controller for a forced resync of an app or a host"),
+    withApi(
+      withLeader(
+        new Command("resync").description("asks the running controller for a forced resync of an app or a host"),
+      ),
     ).addArgument(new Argument("<name>", "an app as mod/env/app, or a host")),
     async () => (await import("./commands/resync.ts")).resyncCommand,
   );

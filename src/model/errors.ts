@@ -163,8 +163,8 @@ export const REASONS = {
     "Correct the name; `fssync status` lists apps and `fssync status -o wide` hosts.",
   ),
   NoController: local(
-    "No controller works on this data dir.",
-    "Start `fssync run`, or name its --data-dir; in Kubernetes it is in the pod that the Lease `fssync-controller` names.",
+    "No controller works on this data dir, or answers at that address.",
+    "Start `fssync run`, or name its --data-dir or --server; in Kubernetes it is in the pod that the Lease `fssync-controller` names.",
   ),
   ControllerLost: local(
     "The controller that was asked went away before it answered.",

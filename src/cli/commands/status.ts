@@ -2,14 +2,47 @@ import { access } from "node:fs/promises";
 import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
 import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
+import type { ApiOptions } from "../api-options.ts";
+import { apiClient } from "../api.ts";
 import { print } from "../print.ts";
 import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { statusTable } from "../status-table.ts";
 
-/** Prints the status store as it is; asks neither Git nor hosts. */
-export async function statusCommand(context: Context, apps: string[], options: InKubernetes): Promise<number> {
-  const { build, log, stdout } = context;
+interface Status {
+  readonly report: StatusReport;
+  /** What is said for people when there is no repo in it. */
+  readonly nothing: string;
+}
+
+/** Prints the status store as it is, or what a controller knows; asks neither Git nor hosts. */
+export async function statusCommand(
+  context: Context,
+  apps: string[],
+  options: InKubernetes & ApiOptions,
+): Promise<number> {
+  const { stdout, output } = context;
+  const { server } = options;
+  const { report, nothing } =
+    server === undefined
+      ? await storedStatus(context, apps, options)
+      : await askedStatus(context, apps, server, options);
+  print(stdout, output, report, (wide) => {
+    if (report.repos.length === 0) return `${nothing}\n`;
+    return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
+  });
+  return 0;
+}
+
+async function askedStatus({ signal }: Context, apps: string[], server: string, options: ApiOptions): Promise<Status> {
+  await using client = await apiClient(server, options);
+  const query = apps.map((app) => `app=${encodeURIComponent(app)}`).join("&");
+  const report = await client.get<StatusReport>(`/api/v1/status${query && `?${query}`}`, signal);
+  return { report, nothing: `The controller at ${client.server} works on no repo.` };
+}
+
+async function storedStatus(context: Context, apps: string[], options: InKubernetes): Promise<Status> {
+  const { build, log, dataDir } = context;
   await using store = await build.statusReader({ ...context, ...options }, log);
   const configured = options.kubernetes ? new Set<string>() : await suspendedRepos(context);
   const wanted = apps.length > 0 ? new Set(apps as AppKey[]) : undefined;
@@ -22,18 +55,14 @@ export async function statusCommand(context: Context, apps: string[], options: I
       }),
     ),
   );
-  const report: StatusReport = { repos };
   for (const app of wanted ?? []) {
     const known = repos.some((repo) => repo.apps.some((one) => `${one.mod}/${one.env}/${one.app}` === app));
     if (!known) throw new FssyncError("UnknownName", `no app ${app} in the status store (expected mod/env/app)`);
   }
-  print(stdout, context.output, report, (wide) => {
-    if (repos.length === 0 && store.where) return `There is no ConfigRepo in ${store.where}.\n`;
-    if (repos.length === 0)
-      return `Nothing in ${context.dataDir} yet: start \`fssync run\` or \`fssync sync\` first.\n`;
-    return statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
-  });
-  return 0;
+  const nothing = store.where
+    ? `There is no ConfigRepo in ${store.where}.`
+    : `Nothing in ${dataDir} yet: start \`fssync run\` or \`fssync sync\` first.`;
+  return { report: { repos }, nothing };
 }
 
 /** What the configuration suspends, besides what the store says; `status` works without one too. */

@@ -8,6 +8,7 @@ import { Metrics } from "../../../src/metrics/metrics.ts";
 import { STATES } from "../../../src/model/state.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import {
+  apiFlagsTable,
   errorsPage,
   flagsTable,
   optionsTable,
@@ -32,7 +33,8 @@ describe("tables made of the sources (vitest run test/unit/docs -u rewrites them
     const withOptions = withBlock(readFileSync(README, "utf8"), "options", optionsTable());
     const withFlags = withBlock(withOptions, "flags", flagsTable());
     const inCluster = withBlock(withFlags, "kubernetes flags", kubernetesFlagsTable());
-    await expect(withBlock(inCluster, "server flags", serverFlagsTable())).toMatchFileSnapshot(README);
+    const withServer = withBlock(inCluster, "server flags", serverFlagsTable());
+    await expect(withBlock(withServer, "api flags", apiFlagsTable())).toMatchFileSnapshot(README);
   });
 
   test("docs/kubernetes.md lists every field that the controller writes", async () => {

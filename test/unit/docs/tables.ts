@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { z } from "zod";
+import { withApi } from "../../../src/cli/api-options.ts";
 import { withGlobals, withKubernetes, withLeaderElection, withServer } from "../../../src/cli/globals.ts";
 import { configRepoJsonSchema } from "../../../src/config/json-schema.ts";
 import { Condition, RESOURCES, type ResourceKind } from "../../../src/config/resources.ts";
@@ -71,6 +72,11 @@ export function kubernetesFlagsTable(): string {
 /** What `run` takes of the API. */
 export function serverFlagsTable(): string {
   return flagsOf(withServer(new Command()));
+}
+
+/** What commands take that can ask a controller over HTTP. */
+export function apiFlagsTable(): string {
+  return flagsOf(withApi(new Command()));
 }
 
 function flagsOf({ options }: Command): string {

@@ -52,6 +52,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.image.repository }}{{ $version }}
 {{- end }}
 
+{{/* Not empty when callers of the API must say who they are; without that it listens on loopback alone. */}}
+{{- define "fssync.hasApi" -}}
+{{- if or .Values.api.kubernetesAuth .Values.api.tokensSecret }}true{{ end }}
+{{- end }}
+
+{{/* Name of the port with metrics and health, and how it is spoken to. */}}
+{{- define "fssync.metricsPort" -}}
+{{- if .Values.metrics.port }}metrics{{ else }}http{{ end }}
+{{- end }}
+{{- define "fssync.metricsScheme" -}}
+{{- if and .Values.api.tls.secretName (not .Values.metrics.port) }}HTTPS{{ else }}HTTP{{ end }}
+{{- end }}
+
 {{- define "fssync.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -9,10 +9,18 @@ import { find, render } from "../../support/chart.ts";
 const TOP = resolve(import.meta.dirname, "../../..");
 const HELP = execFileSync(process.execPath, [join(TOP, "src/main.ts"), "run", "--help"], { encoding: "utf8" });
 
+const EVERYTHING = {
+  tokensSecret: "api",
+  tls: { secretName: "tls" },
+  compat: { enabled: true, anonymous: true },
+};
+
 describe("the program knows what it is started with", () => {
   test.each([
     ["the defaults", {}],
     ["the whole cluster", { rbac: { scope: "cluster" } }],
+    ["everything of the API", { api: EVERYTHING, metrics: { port: 9090 } }],
+    ["no API", { api: { kubernetesAuth: false }, metrics: { port: 9090 } }],
     ["no leader election", { replicas: 1, leaderElection: { enabled: false } }],
   ])("by the chart: %s", async (_, values) => {
     const { spec } = find<V1Deployment>(await render({ values }), "Deployment");
@@ -29,7 +37,7 @@ describe("the program knows what it is started with", () => {
     const stages = parseDockerfile(readFileSync(join(TOP, "deploy/Dockerfile"), "utf8"));
     const env = stages.at(-1)!.instructions.filter(({ name }) => name === "ENV");
     const names = env.flatMap(({ text }) => [...pairsOf(text).keys()]).filter((name) => name.startsWith("FSSYNC_"));
-    expect(names).toHaveLength(4);
+    expect(names).toHaveLength(3);
     for (const name of names) expect(HELP.replaceAll(/\s+/g, " ")).toMatch(new RegExp(`\\benv: ${name}\\)`));
   });
 });

@@ -11,12 +11,15 @@ const EVERY_NAMESPACE = [
     `${verb}|fssync.dev|confighosts`,
   ]),
   ...["get", "list", "watch"].flatMap((verb) => [`${verb}|fssync.dev|configrepos`, `${verb}||secrets`]),
+  "patch|fssync.dev|configrepos",
   "patch|fssync.dev|configrepos/status",
   "patch|fssync.dev|configapps/status",
   "patch|fssync.dev|confighosts/status",
   "create||events",
   "patch||events",
 ];
+/** By system:auth-delegator, for the API: who callers are, and what they may. */
+const REVIEWS = ["create|authentication.k8s.io|tokenreviews", "create|authorization.k8s.io|subjectaccessreviews"];
 const LEASES = [
   "create|coordination.k8s.io|leases",
   ...["get", "list", "update", "watch"].map((verb) => `${verb}|coordination.k8s.io|leases|fssync-controller`),
@@ -69,23 +72,33 @@ describeKube("the ServiceAccount of the chart", () => {
   test("may do in its namespace exactly what the controller does, and nothing in another", async () => {
     const namespace = await kube.createNamespace();
     const kubeconfig = await install(namespace, {});
-    await expect(allowed(kubeconfig, namespace)).resolves.toEqual([...EVERY_NAMESPACE, ...LEASES].toSorted());
-    await expect(allowed(kubeconfig, "elsewhere")).resolves.toEqual([]);
-    await expect(allowed(kubeconfig, "kube-system")).resolves.toEqual([]);
+    await expect(allowed(kubeconfig, namespace)).resolves.toEqual(
+      [...EVERY_NAMESPACE, ...LEASES, ...REVIEWS].toSorted(),
+    );
+    await expect(allowed(kubeconfig, "elsewhere")).resolves.toEqual(REVIEWS);
+    await expect(allowed(kubeconfig, "kube-system")).resolves.toEqual(REVIEWS);
   });
 
   test("follows another namespace: it may do everything there, its Lease included, and nothing at home", async () => {
     const [namespace, configs] = [await kube.createNamespace(), await kube.createNamespace()];
     const kubeconfig = await install(namespace, { watchNamespace: configs });
-    await expect(allowed(kubeconfig, configs)).resolves.toEqual([...EVERY_NAMESPACE, ...LEASES].toSorted());
-    await expect(allowed(kubeconfig, namespace)).resolves.toEqual([]);
+    await expect(allowed(kubeconfig, configs)).resolves.toEqual([...EVERY_NAMESPACE, ...LEASES, ...REVIEWS].toSorted());
+    await expect(allowed(kubeconfig, namespace)).resolves.toEqual(REVIEWS);
+  });
+
+  test("asks the API server about callers only where the API takes their tokens", async () => {
+    const namespace = await kube.createNamespace();
+    const kubeconfig = await install(namespace, { api: { kubernetesAuth: false, tokensSecret: "api" } });
+    await expect(allowed(kubeconfig, "elsewhere")).resolves.toEqual([]);
   });
 
   test("with rbac.scope: cluster it may do the same in every namespace, the Lease excepted", async () => {
     const namespace = await kube.createNamespace();
     const kubeconfig = await install(namespace, { rbac: { scope: "cluster" } });
-    await expect(allowed(kubeconfig, namespace)).resolves.toEqual([...EVERY_NAMESPACE, ...LEASES].toSorted());
-    await expect(allowed(kubeconfig, "kube-system")).resolves.toEqual(EVERY_NAMESPACE.toSorted());
+    await expect(allowed(kubeconfig, namespace)).resolves.toEqual(
+      [...EVERY_NAMESPACE, ...LEASES, ...REVIEWS].toSorted(),
+    );
+    await expect(allowed(kubeconfig, "kube-system")).resolves.toEqual([...EVERY_NAMESPACE, ...REVIEWS].toSorted());
     await kube.helm(["uninstall", "fssync", "--namespace", namespace]);
   });
 

@@ -40,6 +40,11 @@ describe("values that are refused, with the path of the key", () => {
       "'/extraRepos/a'",
     ],
     ["a repo whose name is none", { extraRepos: { "A b": { git: {}, inventory: {} } } }, "invalid propertyName 'A b'"],
+    ["no authentication and no port for probes", { api: { kubernetesAuth: false } }, "at '/metrics/port': minimum"],
+    ["anonymous callers of nothing", { api: { compat: { anonymous: true } } }, "at '/api/compat/enabled'"],
+    ["one port for two servers", { metrics: { port: 8080 } }, "at '/metrics/port'"],
+    ["a volume of the API's", { extraVolumes: [{ name: "api-tls" }] }, "at '/extraVolumes/0/name'"],
+    ["a name that is none", { api: { tokensSecret: "A b" } }, "at '/api/tokensSecret'"],
     ["an interval without a unit", { serviceMonitor: { interval: "30" } }, "at '/serviceMonitor/interval'"],
     [
       "a peer that is none",

@@ -4,7 +4,7 @@ import { all, find, render, renderText } from "../../support/chart.ts";
 
 /** Everything that the controller may do, and no more. */
 const RULES: readonly V1PolicyRule[] = [
-  { apiGroups: ["fssync.dev"], resources: ["configrepos"], verbs: ["get", "list", "watch"] },
+  { apiGroups: ["fssync.dev"], resources: ["configrepos"], verbs: ["get", "list", "watch", "patch"] },
   { apiGroups: ["fssync.dev"], resources: ["configrepos/status"], verbs: ["patch"] },
   {
     apiGroups: ["fssync.dev"],
@@ -29,7 +29,7 @@ describe("rbac.scope: namespace", () => {
   test("Roles with exactly these rules, in the namespace that is followed", async () => {
     const objects = await render({ values: { watchNamespace: "configs" } });
     expect(all(objects, "ClusterRole")).toEqual([]);
-    expect(all(objects, "ClusterRoleBinding")).toEqual([]);
+    expect(all(objects, "ClusterRoleBinding").map(nameOf)).toEqual(["ops-fssync-auth-delegator"]);
     const role = find<V1Role>(objects, "Role", "fssync");
     expect(role.rules).toEqual(RULES);
     expect(role.metadata!.namespace).toBe("configs");
@@ -50,12 +50,29 @@ describe("rbac.scope: cluster", () => {
   test("a ClusterRole with these rules; the Lease stays in the namespace of the release", async () => {
     const objects = await render({ values: { rbac: { scope: "cluster" } } });
     expect(find<V1ClusterRole>(objects, "ClusterRole").rules).toEqual(RULES);
-    expect(find(objects, "ClusterRoleBinding")).toMatchObject({
+    expect(find(objects, "ClusterRoleBinding", "ops-fssync")).toMatchObject({
       roleRef: { kind: "ClusterRole", name: "ops-fssync" },
       subjects: [{ kind: "ServiceAccount", name: "fssync", namespace: "ops" }],
     });
     expect(all(objects, "Role").map(nameOf)).toEqual(["fssync-leader-election"]);
     expect(find<V1Role>(objects, "Role").metadata!.namespace).toBe("ops");
+  });
+});
+
+describe("who callers of the API are, and what they may", () => {
+  test("is asked in the whole cluster, by the role that is there for that", async () => {
+    expect(find(await render(), "ClusterRoleBinding")).toMatchObject({
+      metadata: { name: "ops-fssync-auth-delegator" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:auth-delegator" },
+      subjects: [{ kind: "ServiceAccount", name: "fssync", namespace: "ops" }],
+    });
+  });
+
+  test.each<[string, object]>([
+    ["callers show no tokens of Kubernetes", { api: { kubernetesAuth: false, tokensSecret: "api" } }],
+    ["somebody else binds it", { api: { rbac: { create: false } } }],
+  ])("is not asked for where %s", async (_, values) => {
+    expect(all(await render({ values }), "ClusterRoleBinding")).toEqual([]);
   });
 });
 

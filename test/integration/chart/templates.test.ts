@@ -23,6 +23,16 @@ interface Monitor extends KubernetesObject {
 
 const OURS = "fssync.dev/v1alpha1/ConfigRepo";
 
+const PODS = {
+  podSelector: {
+    matchLabels: {
+      "app.kubernetes.io/name": "fssync",
+      "app.kubernetes.io/instance": "fssync",
+      "app.kubernetes.io/component": "controller",
+    },
+  },
+};
+
 async function deployment(values?: unknown): Promise<V1Deployment> {
   return find(await render({ values }), "Deployment");
 }
@@ -93,7 +103,7 @@ describe.each(CI_FILES)("ci/%s", (ciFile) => {
 describe("the controller's pod", () => {
   test("runs the controller of its own namespace by default", async () => {
     const [container] = podOf(await deployment()).containers;
-    expect(container!.args).toEqual(["run", "--listen=:8080", "--log-level=info"]);
+    expect(container!.args).toEqual(["run", "--listen=:8080", "--kubernetes-auth", "--log-level=info"]);
     expect(settings(container)).toEqual({
       FSSYNC_KUBERNETES: "true",
       FSSYNC_NAMESPACE: "ops",
@@ -243,6 +253,89 @@ describe("budget", () => {
   });
 });
 
+describe("the API", () => {
+  const flags = (pod: V1PodSpec) => pod.containers[0]!.args!.filter((flag) => !flag.startsWith("--log-level"));
+  const ports = (pod: V1PodSpec) => pod.containers[0]!.ports!.map(({ name, containerPort }) => [name, containerPort]);
+
+  test("tells the other pods where this one is", async () => {
+    expect(podOf(await deployment()).containers[0]!.env).toContainEqual({
+      name: "POD_IP",
+      valueFrom: { fieldRef: { fieldPath: "status.podIP" } },
+    });
+  });
+
+  test("takes the tokens of a Secret, which is mounted as a folder so that its changes come through", async () => {
+    const pod = podOf(await deployment({ api: { kubernetesAuth: false, tokensSecret: "callers" } }));
+    expect(flags(pod)).toEqual([
+      "run",
+      "--listen=:8080",
+      "--secrets-dir=/etc/fssync/secrets",
+      "--tokens-secret=callers",
+    ]);
+    expect(pod.containers[0]!.volumeMounts).toContainEqual({
+      name: "api-tokens",
+      mountPath: "/etc/fssync/secrets/callers",
+      readOnly: true,
+    });
+    expect(pod.volumes).toContainEqual({
+      name: "api-tokens",
+      secret: { secretName: "callers", defaultMode: 0o440 },
+    });
+  });
+
+  test("serves TLS with a Secret's certificate, and is probed and scraped so", async () => {
+    const values = { api: { tls: { secretName: "cert" } }, serviceMonitor: { enabled: true } };
+    const objects = await render({ values });
+    const pod = podOf(find(objects, "Deployment"));
+    expect(flags(pod)).toContain("--tls-cert=/etc/fssync/tls/tls.crt");
+    expect(flags(pod)).toContain("--tls-key=/etc/fssync/tls/tls.key");
+    expect(pod.volumes).toContainEqual({ name: "api-tls", secret: { secretName: "cert", defaultMode: 0o440 } });
+    expect(pod.containers[0]!.readinessProbe!.httpGet).toEqual({ path: "/readyz", port: "http", scheme: "HTTPS" });
+    expect(find(objects, "ServiceMonitor")).toMatchObject({
+      spec: { endpoints: [{ port: "http", scheme: "https", tlsConfig: { insecureSkipVerify: true } }] },
+    });
+    const checked = { ...values, serviceMonitor: { enabled: true, tlsConfig: { serverName: "fssync.ops.svc" } } };
+    expect(find(await render({ values: checked }), "ServiceMonitor")).toMatchObject({
+      spec: { endpoints: [{ tlsConfig: { serverName: "fssync.ops.svc" } }] },
+    });
+  });
+
+  test("leaves metrics and probes to a port of their own, which is never TLS", async () => {
+    const values = { api: { tls: { secretName: "c" } }, metrics: { port: 9090 }, serviceMonitor: { enabled: true } };
+    const objects = await render({ values });
+    const pod = podOf(find(objects, "Deployment"));
+    expect(flags(pod)).toContain("--metrics-listen=:9090");
+    expect(ports(pod)).toEqual([
+      ["http", 8080],
+      ["metrics", 9090],
+    ]);
+    for (const probe of ["startupProbe", "livenessProbe"] as const)
+      expect(pod.containers[0]![probe]!.httpGet).toEqual({ path: "/healthz", port: "metrics" });
+    expect(find<V1Service>(objects, "Service").spec!.ports).toEqual([
+      { name: "http", protocol: "TCP", port: 8080, targetPort: "http" },
+      { name: "metrics", protocol: "TCP", port: 9090, targetPort: "metrics" },
+    ]);
+    const [endpoint] = (find(objects, "ServiceMonitor") as unknown as { spec: { endpoints: object[] } }).spec.endpoints;
+    expect(endpoint).toEqual({ port: "metrics", path: "/metrics", interval: "30s" });
+  });
+
+  test("is for the pod itself where callers cannot say who they are", async () => {
+    const objects = await render({ values: { api: { kubernetesAuth: false }, metrics: { port: 9090 } } });
+    expect(flags(podOf(find(objects, "Deployment")))).toEqual([
+      "run",
+      "--listen=127.0.0.1:8080",
+      "--metrics-listen=:9090",
+    ]);
+    expect(find<V1Service>(objects, "Service").spec!.ports!.map(({ name }) => name)).toEqual(["metrics"]);
+  });
+
+  test("serves the predecessor's endpoints where that is asked for", async () => {
+    expect(flags(podOf(await deployment({ api: { compat: { enabled: true } } })))).toContain("--compat");
+    const anonymous = flags(podOf(await deployment({ api: { compat: { enabled: true, anonymous: true } } })));
+    expect(anonymous).toEqual(expect.arrayContaining(["--compat", "--compat-anonymous"]));
+  });
+});
+
 describe("network policy", () => {
   test("none by default", async () => {
     expect(all(await render(), "NetworkPolicy")).toEqual([]);
@@ -258,6 +351,7 @@ describe("network policy", () => {
     expect(policy.spec!.ingress).toEqual([ports(8080)]);
     expect(policy.spec!.egress).toEqual([
       { ports: [{ protocol: "UDP", port: 53 }, ...ports(53).ports] },
+      { ...ports(8080), to: [PODS] },
       ports(443, 6443),
       ports(22),
       ports(443, 80),
@@ -266,8 +360,12 @@ describe("network policy", () => {
 
   test("peers and ports of the values", async () => {
     const { spec } = find<V1NetworkPolicy>(await render({ ciFile: "everything-values.yaml" }), "NetworkPolicy");
-    expect(spec!.ingress![0]).toHaveProperty("from.0.podSelector");
-    expect(spec!.egress![2]).toEqual({
+    const ingress = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "ingress" } } };
+    expect(spec!.ingress).toEqual([
+      { ports: [{ protocol: "TCP", port: 8080 }], from: [ingress, PODS] },
+      { ports: [{ protocol: "TCP", port: 9090 }], from: [expect.objectContaining({ podSelector: expect.anything() })] },
+    ]);
+    expect(spec!.egress![3]).toEqual({
       ports: [
         { protocol: "TCP", port: 22 },
         { protocol: "TCP", port: 2222 },

@@ -3,6 +3,7 @@ import type { RecentEvent } from "../../reconcile/recent-events.ts";
 import type { AppItem, HostItem } from "../../reconcile/report-items.ts";
 import { HttpProblem } from "../problem.ts";
 import { deskOf, type PublicServerOptions, type SiteDesk } from "../site.ts";
+import { Turnstile } from "../views/turnstile.ts";
 import { Session } from "./session.ts";
 import { appTopic, eventTopic, hostTopic, type Topic } from "./topics.ts";
 
@@ -22,11 +23,13 @@ export class Watches {
   readonly #apps = new Watched<AppItem>(({ controller }) => appTopic(controller));
   readonly #hosts = new Watched<HostItem>(({ controller }) => hostTopic(controller));
   readonly #events = new Watched<RecentEvent>(({ events }) => eventTopic(events));
+  readonly #turnstile: Turnstile;
   #open = 0;
 
   constructor(options: WatchesOptions) {
     this.#options = options;
     this.#limit = options.limit ?? MOST_WATCHERS;
+    this.#turnstile = new Turnstile(options.clock);
     options.closing.addEventListener("abort", () => {
       for (const watched of [this.#apps, this.#hosts, this.#events]) watched.end();
     });
@@ -51,13 +54,15 @@ export class Watches {
 
   /** Throws 503. */
   async #add<Item>(watched: Watched<Item>, reply: FastifyReply, matches: (item: Item) => boolean): Promise<void> {
+    // Clients may come all at once.
+    await this.#turnstile.pass();
     const desk = deskOf(this.#options.site);
     if (this.#open >= this.#limit) {
       throw new HttpProblem(503, `${this.#limit} watchers are here already`, { headers: { "retry-after": "10" } });
     }
     const { raw } = reply.hijack();
     raw.writeHead(200, { ...definedHeaders(reply), ...HEADERS });
-    if (reply.request.method === "HEAD" || this.#options.closing.aborted) return void raw.end();
+    if (reply.request.method === "HEAD" || this.#options.closing.aborted || raw.destroyed) return void raw.end();
     this.#open += 1;
     raw.once("close", () => (this.#open -= 1));
     raw.flushHeaders();

@@ -236,6 +236,8 @@ export class RepoController implements AsyncDisposable {
   /** Starts workers and the loops that poll; returns at once. */
   start(signal: AbortSignal): void {
     this.#startWorkers();
+    // So that the log says it now when they cannot be read, and the first webhook finds them.
+    void this.webhooks?.secrets();
     const until = AbortSignal.any([signal, this.#closing.signal]);
     this.#running.push(this.#polls.run(until), this.#verification.run(until), this.#sweep(until));
   }

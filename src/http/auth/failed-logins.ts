@@ -21,7 +21,8 @@ export class FailedLogins {
     this.#clock = clock;
   }
 
-  note(request: FastifyRequest): void {
+  /** `facts` are what else the line says. */
+  note(request: FastifyRequest, facts: Readonly<Record<string, unknown>> = {}): void {
     const { ip, log } = request;
     const now = this.#clock.monotonic();
     const before = this.#addresses.get(ip);
@@ -33,6 +34,6 @@ export class FailedLogins {
     this.#addresses.set(ip, { saidAt: now, more: 0 });
     const oldest = this.#addresses.size > MOST && this.#addresses.keys().next();
     if (oldest && !oldest.done) this.#addresses.delete(oldest.value);
-    log.warn({ event: "LoginFailed", from: ip, unsaid: before?.more ?? 0 }, "a token that nobody has");
+    log.warn({ ...facts, event: "LoginFailed", from: ip, unsaid: before?.more ?? 0 }, "a token that nobody has");
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
+import { FailedLogins } from "../auth/failed-logins.ts";
 import { noteCall } from "../auth/note-call.ts";
 import { HttpProblem, Problem } from "../problem.ts";
 import { deskOf, type PublicServerOptions } from "../site.ts";
@@ -34,32 +35,39 @@ type HookAnswer = z.infer<typeof HookAnswer>;
 
 /** Webhooks: who knows a repo's secret may say that its branch moved, and nothing else. */
 export function hookRoutes(server: ApiServer, options: PublicServerOptions): void {
-  const budget = new Budget(ALL_BODIES);
+  const shared = { ...options, budget: new Budget(ALL_BODIES), failures: new FailedLogins(options) };
   // A scope of its own: here, and nowhere else, a body is bytes until it is known who sent it.
   void server.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: LARGEST_BODY }, (_, body, done) =>
       done(null, body),
     );
-    for (const sender of Object.keys(SENDERS) as Sender[]) hookRoute(scope, { ...options, sender, budget });
+    for (const sender of Object.keys(SENDERS) as Sender[]) hookRoute(scope, { ...shared, sender });
   });
 }
 
 interface HookOptions extends PublicServerOptions {
   readonly sender: Sender;
   readonly budget: Budget;
+  readonly failures: FailedLogins;
 }
 
-function hookRoute(server: ApiServer, { site, clock, sender, budget }: HookOptions): void {
+function hookRoute(server: ApiServer, { site, clock, sender, budget, failures }: HookOptions): void {
   const proofs = ({ headers }: FastifyRequest) => proofsOf(sender, headers, clock.now());
   const known = () => reposBySecret(deskOf(site).controller.repos);
+  /** The same for all: which repos there are, and which of them have a secret, is nobody's business. */
+  const notKnown = (request: FastifyRequest) => {
+    failures.note(request, { webhook: sender });
+    const headers = { "www-authenticate": 'Webhook realm="fssync"' };
+    return new HttpProblem(401, "no token and no signature that is known here", { headers });
+  };
   server.post(
     `/hooks/${sender}`,
     {
       config: { needs: "open", rate: "hooks" },
       bodyLimit: LARGEST_BODY,
       onRequest: async (request, reply) => {
-        if (!mayBeVerified(proofs(request), await known())) throw notKnown();
+        if (!mayBeVerified(proofs(request), await known())) throw notKnown(request);
         reserve(request, reply, budget);
       },
       schema: {
@@ -81,7 +89,7 @@ function hookRoute(server: ApiServer, { site, clock, sender, budget }: HookOptio
     async (request, reply) => {
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       const repos = await verifiedRepos(proofs(request), await known(), body);
-      if (repos.length === 0) throw notKnown();
+      if (repos.length === 0) throw notKnown(request);
       request.caller = { name: `webhook of ${sender}` };
       const answer = take(request, readMessage(sender, request.headers, body), repos);
       return await reply.code(answer.result === "accepted" ? 202 : 200).send(answer);
@@ -116,11 +124,4 @@ function reserve(request: FastifyRequest, reply: FastifyReply, budget: Budget): 
   const room = budget.take(Math.min(size, LARGEST_BODY));
   if (!room) throw new HttpProblem(503, "too many webhooks at once", { headers: { "retry-after": "5" } });
   reply.raw.once("close", () => room[Symbol.dispose]());
-}
-
-/** The same for all: which repos there are, and which of them have a secret, is nobody's business. */
-function notKnown(): HttpProblem {
-  return new HttpProblem(401, "no token and no signature that is known here", {
-    headers: { "www-authenticate": 'Webhook realm="fssync"' },
-  });
 }

@@ -1,6 +1,10 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { until, type FleetHost } from "../../support/fleet.ts";
 import { PROOFS } from "../../support/webhook-proofs.ts";
 import { World, type Controller } from "../../support/world.ts";
@@ -24,6 +28,17 @@ function deliveries(product: string): Readonly<Record<string, Delivery>> {
 const GITLAB = deliveries("gitlab");
 const GITHUB = deliveries("github");
 const GITEA = deliveries("gitea");
+
+/** The shell commands of docs/webhooks.md that send one, by how they prove it. */
+function documented(): readonly (readonly [string, string])[] {
+  const page = readFileSync(join(import.meta.dirname, "../../../docs/webhooks.md"), "utf8");
+  const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, text]) => text!);
+  const sending = blocks.filter((text) => text.includes("/hooks/"));
+  return sending.map((text) => [
+    text.includes("whsec_") ? "Standard Webhooks" : text.includes("X-Hub") ? "signed" : "token",
+    text,
+  ]);
+}
 
 interface Answer {
   readonly status: number;
@@ -154,6 +169,17 @@ describe("a repo that is polled once a day", () => {
     await until(async () => (await fetches())! > before, 5000, "a look");
     // One at once, and one at the end of each second in which there was another webhook.
     expect((await fetches())! - before).toBeLessThanOrEqual(2 + Math.ceil(seconds));
+  });
+
+  test.for(documented())("is looked at for the command of docs/webhooks.md: %s", async ([, command]) => {
+    const folder = await mkdtemp(join(tmpdir(), "fssync-hook-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, "token"), `${command.includes("whsec_") ? KEY : SECRET}\n`);
+    await arrives(async () => {
+      const here = command.replaceAll("https://fssync.example.com", controller.url);
+      const { stdout } = await promisify(execFile)("sh", ["-euc", here], { cwd: folder });
+      return { status: 202, body: JSON.parse(stdout) as Answer["body"] };
+    });
   });
 
   test("takes another secret without a restart, and forgets the old one", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { publicServer } from "../../../../src/http/server.ts";
 import type { SiteDesk } from "../../../../src/http/site.ts";
+import { Metrics } from "../../../../src/metrics/metrics.ts";
 import { FssyncError } from "../../../../src/model/errors.ts";
 import { Controller } from "../../../../src/reconcile/controller.ts";
 import type { RepoControllerOptions } from "../../../../src/reconcile/repo-controller.ts";
@@ -46,9 +47,11 @@ class Hooked implements AsyncDisposable {
     rig.source.push({ "nginx/prod/web": { "etc/a.conf": "a" } });
     await rig.start();
     const controller = new Controller({ repos: [rig.controller], clock: rig.clock });
+    const metrics = new Metrics({ clock: rig.clock, version: "0" });
     const site = {
       version: "0",
-      metrics: () => Promise.resolve(""),
+      metrics: () => metrics.expose(),
+      telemetry: metrics.http,
       notReady: () => null,
       desk: () => ({ controller }) as unknown as SiteDesk,
     };
@@ -176,6 +179,8 @@ describe("nobody else", () => {
     expect(hooked.looks).toBe(0);
     expect(hooked.rig.telemetry.webhooks).toEqual([]);
     expect(JSON.stringify(hooked.log.lines)).not.toContain("wrong");
+    const refused = hooked.log.lines.filter(({ event }) => event === "LoginFailed");
+    expect(refused, "once a minute").toEqual([expect.objectContaining({ webhook: "gitlab", from: "127.0.0.1" })]);
   });
 
   test.for([

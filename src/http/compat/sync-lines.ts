@@ -1,53 +1,46 @@
-import { severity, type State } from "../../model/state.ts";
 import { bracketed } from "../../model/host.ts";
-import type { AppOnHostReport, HostReport, StatusReport } from "../../plan/status-report.ts";
+import { severity } from "../../model/state.ts";
+import type { OperationHost } from "../../reconcile/sync-operation.ts";
 
-/** The port that a host is taken to have where the predecessor's answer names none. */
+/** The port that a host is taken to have where the answer names none. */
 const SSH = 22;
 
-interface Outcome {
-  readonly address: string;
-  readonly port: number;
-  readonly state: State;
-  readonly text: string;
-}
-
-export interface LeftAlone {
-  readonly address: string;
-  readonly port: number;
-}
+export type SyncedHost = Pick<OperationHost, "address" | "port" | "outcome" | "state" | "apps">;
 
 /**
  * What came of each host, as the predecessor said it: `10.0.0.11:success` or `10.0.0.11:<error>`, one line each,
- * sorted. A host has success when all that was asked for is on it. `suspended` are the hosts that people keep it from.
+ * sorted. A host has success when all that was asked for is on it. One that has left the CMDB is no host any more.
  */
-export function syncLines({ repos }: StatusReport, suspended: readonly LeftAlone[]): string[] {
-  const outcomes = new Map<string, Outcome>();
-  const note = (outcome: Outcome) => {
-    const key = `${outcome.address} ${outcome.port}`;
-    const known = outcomes.get(key);
-    if (!known || severity(outcome.state) < severity(known.state)) outcomes.set(key, outcome);
-  };
-  for (const { address, port } of suspended)
-    note({ address, port, state: "Suspended", text: "Suspended: people have stopped work on it" });
-  for (const host of repos.flatMap(({ hosts }) => hosts)) note(outcomeOf(host));
-  const ports = Map.groupBy(outcomes.values(), ({ address }) => address);
-  return [...outcomes.values()].sort(byAddress).map(({ address, port, text }) => {
-    const told = port === SSH || ports.get(address)!.length === 1 ? "" : `:${port}`;
-    return `${bracketed(address)}${told}:${text}`;
+export function syncLines(hosts: Iterable<SyncedHost>): string[] {
+  const worst = new Map<string, SyncedHost>();
+  for (const host of hosts) {
+    if (host.outcome === "Gone") continue;
+    const key = `${host.address} ${host.port}`;
+    const known = worst.get(key);
+    if (!known || rank(host) < rank(known)) worst.set(key, host);
+  }
+  const byAddress = Map.groupBy(worst.values(), ({ address }) => address);
+  return [...worst.values()].sort(compare).map((host) => {
+    const { address, port } = host;
+    const told = port === SSH || byAddress.get(address)!.length === 1 ? "" : `:${port}`;
+    return `${bracketed(address)}${told}:${outcomeText(host)}`;
   });
 }
 
-function outcomeOf({ address, port, state, apps }: HostReport): Outcome {
-  if (state === "Synced") return { address, port, state, text: "success" };
-  const worst = apps.find((app) => app.state === state)!;
-  return { address, port, state, text: oneLine(whyNot(worst)) };
+/** Worst first. */
+function rank({ outcome, state }: SyncedHost): number {
+  return outcome === "Synced" || state === null ? Infinity : severity(state);
 }
 
-function whyNot({ app, state, reason, message }: AppOnHostReport): string {
-  if (reason !== undefined) return `${reason}: ${message ?? app}`;
-  if (state === "Pending" || state === "Syncing") return `${state}: a newer commit of ${app} is on its way`;
-  return `${state}: ${app}`;
+function outcomeText({ outcome, apps }: SyncedHost): string {
+  if (outcome === "Synced") return "success";
+  if (outcome === "Suspended") return "Suspended: people have stopped work on it";
+  const failed = apps
+    .filter(({ reason }) => reason !== undefined)
+    .sort((a, b) => severity(a.state) - severity(b.state))[0];
+  if (failed) return oneLine(`${failed.reason}: ${failed.message ?? failed.app}`);
+  if (outcome === "Waiting") return "Pending: it is not done yet, and is tried again";
+  return `${outcome}: what was done could not be recorded, and is done again`;
 }
 
 function oneLine(text: string): string {
@@ -57,6 +50,6 @@ function oneLine(text: string): string {
 /** 10.0.0.9 before 10.0.0.11. */
 const collator = new Intl.Collator("en", { numeric: true });
 
-function byAddress(a: Outcome, b: Outcome): number {
+function compare(a: SyncedHost, b: SyncedHost): number {
   return collator.compare(a.address, b.address) || a.port - b.port;
 }

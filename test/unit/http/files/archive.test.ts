@@ -32,7 +32,7 @@ const FILES: Record<string, Partial<FileEntry> & { content: string }> = {
 
 function entriesOf(files: typeof FILES): FileEntry[] {
   const common = { tree: "t", from: "nginx/prod/web", owner: "root", group: "root", kind: "file" } as const;
-  return Object.entries(files).map(([path, { content: _, ...entry }]) => ({
+  return Object.entries(files).map(([path, entry]) => ({
     ...common,
     path,
     blob: path,

@@ -75,7 +75,10 @@ export class TokenAccess implements Access, AsyncDisposable {
     const { secrets, name, clock, log } = this.#options;
     const readAt = clock.monotonic();
     try {
-      this.#callers = parseTokens(name, await secrets.read(name));
+      const callers = parseTokens(name, await secrets.read(name));
+      if (!same(callers, this.#callers))
+        log.info({ secret: name, tokens: callers.size }, "the API's tokens have changed");
+      this.#callers = callers;
       this.#readAt = readAt;
       if (this.#trouble !== "none") log.info({ secret: name }, "the API's tokens can be read again");
       this.#trouble = "none";
@@ -97,6 +100,12 @@ export class TokenAccess implements Access, AsyncDisposable {
     this.#trouble = "closed";
     log.error({ secret: name }, "the API's tokens could not be read for five minutes: nobody gets in by them");
   }
+}
+
+function same(a: ReadonlyMap<string, TokenCaller>, b: ReadonlyMap<string, TokenCaller>): boolean {
+  const isIn = ([digest, { name, role }]: [string, TokenCaller]) =>
+    b.get(digest)?.name === name && b.get(digest)?.role === role;
+  return a.size === b.size && [...a].every(isIn);
 }
 
 /** Whoever has no role was not known by a token. */

@@ -99,7 +99,7 @@ class Watched<Item> {
       topic: this.#makeTopic(desk),
       holds: () => site.desk() === desk,
       over: () => {
-        if (this.#session === session) this.#session = undefined;
+        if (this.#session === session) this.#session = this.#desk = undefined;
       },
       clock,
       log,

@@ -7,11 +7,14 @@ import { SyncOperation } from "./sync-operation.ts";
 
 /** How long one is kept after its end. */
 const KEPT = 3_600_000;
-/** Of those that are over the oldest go first when there are more, or more hosts in all of them. */
-const MOST = 1000;
-const MOST_HOSTS = 200_000;
-/** Each holds on to its hosts until its end. */
-const MOST_RUNNING = 100;
+const LIMITS = {
+  /** Of those that are over the oldest go first when there are more, */
+  operations: 1000,
+  /** or when all of them have more results of hosts. */
+  hosts: 200_000,
+  /** Each holds on to its hosts until its end. */
+  running: 100,
+};
 
 export interface Asker {
   readonly by: string;
@@ -28,6 +31,7 @@ export type Begun =
 export class Operations implements AsyncDisposable {
   readonly #controller: Controller;
   readonly #clock: Clock;
+  readonly #limits: typeof LIMITS;
   /** In the order in which they began. */
   readonly #operations = new Map<string, SyncOperation>();
   readonly #byKey = new Map<string, SyncOperation>();
@@ -37,9 +41,10 @@ export class Operations implements AsyncDisposable {
   #overHosts = 0;
   #ended: FssyncError | null = null;
 
-  constructor({ controller, clock }: { controller: Controller; clock: Clock }) {
-    this.#controller = controller;
-    this.#clock = clock;
+  constructor(options: { controller: Controller; clock: Clock; limits?: Partial<typeof LIMITS> }) {
+    this.#controller = options.controller;
+    this.#clock = options.clock;
+    this.#limits = { ...LIMITS, ...options.limits };
   }
 
   /**
@@ -82,7 +87,7 @@ export class Operations implements AsyncDisposable {
     const operation = key === undefined ? undefined : this.#byKey.get(keyOf(by, key));
     if (operation && !isDeepStrictEqual(operation.request, request)) return { refused: "KeyReused" };
     if (operation) return { operation, repeated: true };
-    return this.#running >= MOST_RUNNING ? { refused: "TooMany" } : undefined;
+    return this.#running >= this.#limits.running ? { refused: "TooMany" } : undefined;
   }
 
   #start(request: SyncRequest, { by, key }: Asker): SyncOperation {
@@ -113,8 +118,9 @@ export class Operations implements AsyncDisposable {
     this.#over.set(id, { timer: this.#clock.after(KEPT, () => this.#forget(id)), hosts: size, keys });
     this.#running -= 1;
     this.#overHosts += size;
+    const limits = this.#limits;
     // What has just ended stays, for whoever asked for it.
-    while (this.#over.size > 1 && (this.#operations.size > MOST || this.#overHosts > MOST_HOSTS)) {
+    while (this.#over.size > 1 && (this.#operations.size > limits.operations || this.#overHosts > limits.hosts)) {
       this.#forget(this.#over.keys().next().value!);
     }
   }

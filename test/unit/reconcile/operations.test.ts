@@ -1,0 +1,302 @@
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { AppKey } from "../../../src/model/app.ts";
+import { FssyncError } from "../../../src/model/errors.ts";
+import { Controller, type SyncRequest } from "../../../src/reconcile/controller.ts";
+import { Operations, type Begun } from "../../../src/reconcile/operations.ts";
+import type { RepoControllerOptions } from "../../../src/reconcile/repo-controller.ts";
+import type { SyncOperation } from "../../../src/reconcile/sync-operation.ts";
+import { quiet } from "../../support/fakes.ts";
+import { makeHost } from "../../support/factories.ts";
+import { Rig } from "./rig.ts";
+
+const WEB: AppKey = "nginx/prod/web";
+const API: AppKey = "nginx/prod/api";
+const HOUR = 3_600_000;
+const ALL: SyncRequest = { apps: [], hosts: [], scope: {}, full: false, allowPrune: false };
+const FULL: SyncRequest = { ...ALL, full: true };
+const NOBODY = { repo: false, apps: new Set<AppKey>(), hosts: new Set<string>() };
+const [h0, h1] = [makeHost("h0"), makeHost("h1")];
+const forever = new AbortController().signal;
+
+/** `web` on both hosts, synced. */
+async function setUp(limits: { readonly hosts?: number } = {}, overrides: Partial<RepoControllerOptions> = {}) {
+  const rig = new Rig(overrides);
+  onTestFinished(() => rig[Symbol.asyncDispose]());
+  rig.source.push({ [WEB]: { a: "1" } });
+  rig.inventory.set(WEB, [h0, h1]);
+  await rig.start();
+  const controller = new Controller({ repos: [rig.controller], clock: rig.clock });
+  const operations = new Operations({ controller, clock: rig.clock, limits });
+  onTestFinished(() => operations[Symbol.asyncDispose]());
+  const begin = async (request: SyncRequest, asker = { by: "me" }): Promise<SyncOperation> =>
+    operationOf(await operations.begin(request, asker, forever));
+  const done = async (request: SyncRequest): Promise<SyncOperation> => {
+    const operation = await begin(request);
+    await quiet();
+    return operation;
+  };
+  return { rig, operations, begin, done };
+}
+
+function operationOf(begun: Begun): SyncOperation {
+  if ("refused" in begun) throw new Error(begun.refused);
+  return begun.operation;
+}
+
+const outcomes = ({ hosts }: SyncOperation) => [...hosts].map(({ address, outcome }) => [address, outcome]);
+
+describe("an operation", () => {
+  test("tells of each host as it is attempted, and is over with the last", async () => {
+    const { rig, begin } = await setUp();
+    rig.source.push({ [WEB]: { a: "2" } });
+    rig.transport.hold(h0.key);
+    const operation = await begin(ALL);
+    expect([operation.phase, operation.revisions]).toEqual(["Running", []]);
+    await quiet();
+    expect(operation.revisions).toEqual([{ repo: "repo", revision: rig.controller.fleet.revision }]);
+    expect([operation.phase, outcomes(operation)]).toEqual([
+      "Running",
+      [
+        ["h0", "Waiting"],
+        ["h1", "Synced"],
+      ],
+    ]);
+    rig.transport.release(h0.key);
+    await quiet();
+    expect([operation.phase, operation.finishedAt]).toEqual(["Succeeded", rig.clock.now()]);
+    expect(operation.counts).toMatchObject({ total: 2, upToDate: 0, attempted: 2, Synced: 2, Waiting: 0 });
+  });
+
+  test.for<[string, FssyncError, string]>([
+    ["was not reached", new FssyncError("ConnectTimeout", "no answer"), "Unreachable"],
+    ["failed", new FssyncError("NoSpace", "full"), "Failed"],
+    ["was ended by our own end", new FssyncError("Interrupted", "told to stop"), "Waiting"],
+  ])("of a host that %s", async ([, error, outcome]) => {
+    const { rig, done } = await setUp();
+    rig.transport.refuses = (host) => (host === h0.key ? error : null);
+    const operation = await done(FULL);
+    expect([operation.phase, operation.error, Object.fromEntries(outcomes(operation))]).toEqual([
+      "Failed",
+      null,
+      { h0: outcome, h1: "Synced" },
+    ]);
+  });
+
+  test("in full of a host whose record could not be written is no success, although the record says Synced", async () => {
+    const { rig, done } = await setUp();
+    rig.transport.onApply = () => void (rig.store.nextSaveError = new Error("disk full"));
+    const operation = await done({ ...FULL, hosts: [h0.address] });
+    expect([operation.phase, outcomes(operation)]).toEqual(["Failed", [["h0", "Failed"]]]);
+  });
+
+  test("of a host that left the inventory while it waited is no failure", async () => {
+    const { rig, begin } = await setUp();
+    rig.source.push({ [WEB]: { a: "2" } });
+    rig.transport.hold(h0.key);
+    const operation = await begin(ALL);
+    await quiet();
+    rig.inventory.set(WEB, [h1]);
+    rig.controller.lookAgain();
+    await quiet();
+    rig.transport.release(h0.key);
+    await quiet();
+    expect([operation.phase, Object.fromEntries(outcomes(operation))]).toEqual([
+      "Succeeded",
+      { h0: "Gone", h1: "Synced" },
+    ]);
+  });
+
+  test("of an app that Git no longer holds is done when the host has lost it", async () => {
+    const { rig, done } = await setUp();
+    rig.source.push({ [API]: { b: "1" } });
+    rig.inventory.set(API, [h1]);
+    const operation = await done({ ...ALL, allowPrune: true });
+    expect([operation.phase, Object.fromEntries(outcomes(operation))]).toEqual([
+      "Succeeded",
+      { h0: "Synced", h1: "Synced" },
+    ]);
+  });
+
+  test("of what was suspended after it was asked for says so", async () => {
+    const { rig, begin, done } = await setUp({}, { concurrency: 1 });
+    rig.transport.hold(h0.key);
+    const operation = await begin(FULL);
+    await quiet();
+    rig.controller.suspend({ ...NOBODY, hosts: new Set([h1.key]) });
+    rig.transport.release(h0.key);
+    await quiet();
+    const later = await done(FULL);
+    for (const { phase, hosts } of [operation, later]) {
+      const found = [...hosts].map(({ address, outcome }) => [address, outcome]);
+      expect([phase, Object.fromEntries(found)]).toEqual(["Failed", { h0: "Synced", h1: "Suspended" }]);
+    }
+    expect(operation.counts).toMatchObject({ total: 2, attempted: 2, Suspended: 1 });
+    expect(later.counts).toMatchObject({ total: 2, attempted: 1, Suspended: 1 });
+  });
+
+  test("a commit that comes meanwhile is as good as the one it was for", async () => {
+    const { rig, begin } = await setUp();
+    rig.source.push({ [WEB]: { a: "2" } });
+    rig.transport.hold(h0.key);
+    const operation = await begin({ ...ALL, hosts: [h0.address] });
+    await quiet();
+    rig.source.push({ [WEB]: { a: "3" } });
+    await rig.pollGit();
+    rig.transport.release(h0.key);
+    await quiet();
+    expect([operation.phase, outcomes(operation)]).toEqual(["Succeeded", [["h0", "Synced"]]]);
+  });
+
+  test("an unknown name is refused before anything is begun, and after Git was asked once more", async () => {
+    const { rig, operations, begin } = await setUp();
+    const { polls } = rig.source;
+    await expect(begin({ ...ALL, scope: { app: "nothing" } })).rejects.toMatchObject({ reason: "UnknownName" });
+    expect([operations.list(), rig.source.polls]).toEqual([[], polls + 1]);
+  });
+
+  test("in full is an event of the one object that it is about", async () => {
+    const { rig, done } = await setUp();
+    await done({ ...FULL, scope: { app: "web" } });
+    await done({ ...FULL, hosts: [h0.address] });
+    await done(FULL);
+    await done(ALL);
+    const events = rig.events("ResyncRequested").map(({ app, host, by }) => ({ app, host, by }));
+    expect(events).toEqual([{ app: WEB, by: "me" }, { host: h0.key, by: "me" }, { by: "me" }]);
+  });
+});
+
+describe("waiting", () => {
+  test("ends with the operation, with the time, or with whoever waits", async () => {
+    const { rig, operations, begin } = await setUp();
+    rig.transport.hold(h0.key);
+    const operation = await begin(FULL);
+    const ended: string[] = [];
+    const left = new AbortController();
+    void operations.wait(operation, 1000, forever).then(() => ended.push("time"));
+    void operations.wait(operation, HOUR, left.signal).then(() => ended.push("left"));
+    void operations.wait(operation, HOUR, forever).then(() => ended.push("over"));
+    await rig.pass(1000);
+    left.abort();
+    await quiet();
+    expect(ended).toEqual(["time", "left"]);
+    rig.transport.release(h0.key);
+    await quiet();
+    expect(ended).toEqual(["time", "left", "over"]);
+    await operations.wait(operation, HOUR, forever);
+  });
+
+  test("ends when the process no longer leads; what was done is kept, and later ones are refused their work", async () => {
+    const { rig, operations, begin } = await setUp();
+    rig.transport.hold(h0.key);
+    const operation = await begin(FULL);
+    await quiet();
+    const waited = operations.wait(operation, HOUR, forever);
+    operations.end(new FssyncError("Interrupted", "another process may lead now"));
+    await waited;
+    expect([operation.phase, operation.error?.message]).toEqual(["Failed", "another process may lead now"]);
+    const before = outcomes(operation);
+    expect(Object.fromEntries(before)).toEqual({ h0: "Waiting", h1: "Synced" });
+    rig.transport.release(h0.key);
+    await quiet();
+    expect(outcomes(operation)).toEqual(before);
+    const applies = rig.transport.applies.length;
+    expect((await begin(FULL)).error?.reason).toBe("Interrupted");
+    await quiet();
+    expect(rig.transport.applies).toHaveLength(applies);
+  });
+});
+
+describe("what is kept", () => {
+  test("an operation for an hour after its end, and none that runs is forgotten", async () => {
+    const { rig, operations, begin, done } = await setUp();
+    rig.transport.hold(h0.key);
+    const running = await begin(FULL);
+    const short = await done({ ...ALL, hosts: [h1.address] });
+    expect([running.phase, short.phase]).toEqual(["Running", "Succeeded"]);
+    await rig.pass(HOUR - 1, HOUR / 10);
+    expect(operations.list()).toEqual([short, running]);
+    await rig.pass(1);
+    expect([operations.list(), operations.get(short.id)]).toEqual([[running], undefined]);
+    await rig.pass(2 * HOUR, HOUR);
+    expect(operations.get(running.id)).toBe(running);
+  });
+
+  test("a thousand at most, the oldest that are over go first", async () => {
+    const { operations, done } = await setUp();
+    const first = await done(ALL);
+    const second = await done(ALL);
+    for (let count = 0; count < 999; count += 1) await done(ALL);
+    expect([operations.list().length, operations.get(first.id), operations.get(second.id)]).toEqual([
+      1000,
+      undefined,
+      second,
+    ]);
+  });
+
+  test("so many results of hosts at most; the last one stays although it alone has more", async () => {
+    const { rig, operations, done } = await setUp({ hosts: 3 });
+    const [one, two] = [await done(FULL), await done({ ...FULL, hosts: [h0.address] })];
+    expect([one.size, two.size, operations.list()]).toEqual([2, 1, [two, one]]);
+    const three = await done({ ...FULL, hosts: [h1.address] });
+    expect(operations.list()).toEqual([three, two]);
+    rig.inventory.set(WEB, [h0, h1, ...["h2", "h3"].map((name) => makeHost(name))]);
+    const four = await done(FULL);
+    expect([four.size, operations.list()]).toEqual([4, [four]]);
+  });
+
+  test("a hundred run at a time; one more is refused, but for one that runs already", async () => {
+    const { rig, operations, begin } = await setUp();
+    rig.transport.hold(h0.key);
+    await begin(FULL, { by: "me", key: "k" } as { by: string });
+    await quiet();
+    const { polls } = rig.source;
+    await Promise.all(Array.from({ length: 99 }, () => begin(FULL)));
+    expect(await operations.begin(FULL, { by: "me" }, forever)).toEqual({ refused: "TooMany" });
+    expect(await operations.begin(FULL, { by: "me", key: "k" }, forever)).toMatchObject({ repeated: true });
+    await quiet();
+    // However many ask at once, Git is asked once.
+    expect(rig.source.polls).toBe(polls + 1);
+    rig.transport.release(h0.key);
+    await quiet();
+    expect(operations.list().every(({ phase }) => phase === "Succeeded")).toBe(true);
+    expect(await operations.begin(ALL, { by: "me" }, forever)).toMatchObject({ repeated: false });
+  });
+});
+
+describe("a key", () => {
+  const KEY = { by: "me", key: "release 7" };
+
+  test("is one operation for one asker, and as long as that is kept", async () => {
+    const { rig, operations } = await setUp();
+    const begin = (request: SyncRequest, asker = KEY) => operations.begin(request, asker, forever);
+    const [first, again] = await Promise.all([begin(ALL), begin(ALL)]);
+    expect(operationOf(again)).toBe(operationOf(first));
+    expect([first, again]).toMatchObject([{ repeated: false }, { repeated: true }]);
+    expect(operationOf(await begin(ALL, { ...KEY, by: "you" }))).not.toBe(operationOf(first));
+    expect(await begin(FULL)).toEqual({ refused: "KeyReused" });
+    await quiet();
+    await rig.pass(HOUR);
+    expect(operationOf(await begin(FULL))).not.toBe(operationOf(first));
+  });
+
+  test("of a request that was refused is free", async () => {
+    const { operations } = await setUp();
+    const unknown = operations.begin({ ...ALL, scope: { app: "nothing" } }, KEY, forever);
+    await expect(unknown).rejects.toMatchObject({ reason: "UnknownName" });
+    expect(await operations.begin(ALL, KEY, forever)).toMatchObject({ repeated: false });
+  });
+});
+
+test("nothing is left when it is disposed of", async () => {
+  const { rig, operations, begin, done } = await setUp();
+  const { timers } = rig.clock;
+  await done(ALL);
+  rig.transport.hold(h0.key);
+  const running = await begin(FULL);
+  await quiet();
+  await operations[Symbol.asyncDispose]();
+  expect([running.phase, running.error?.reason]).toEqual(["Failed", "Interrupted"]);
+  rig.transport.release(h0.key);
+  await quiet();
+  expect(rig.clock.timers).toBe(timers);
+});

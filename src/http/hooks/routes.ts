@@ -9,7 +9,7 @@ import { deskOf, type PublicServerOptions } from "../site.ts";
 import { Budget } from "./budget.ts";
 import { readMessage, whyNot, type Message } from "./message.ts";
 import { proofsOf } from "./proofs.ts";
-import { SENDERS, type Sender } from "./senders.ts";
+import { believedBy, SENDERS, type Sender } from "./senders.ts";
 import { mayBeVerified, reposBySecret, verifiedRepos } from "./verified.ts";
 
 /** A push of very many commits to GitHub is a few MiB. */
@@ -32,6 +32,11 @@ const HookAnswer = z
   })
   .meta({ id: "HookAnswer", description: "What a webhook brought about." });
 type HookAnswer = z.infer<typeof HookAnswer>;
+
+/** Bytes for us until it is known who sent them; a form has it in `payload`. */
+const Payload = z
+  .unknown()
+  .meta({ id: "HookPayload", description: "A push; nothing counts but `ref`, and any push is meant without it." });
 
 /** Webhooks: who knows a repo's secret may say that its branch moved, and nothing else. */
 export function hookRoutes(server: ApiServer, options: PublicServerOptions): void {
@@ -74,15 +79,13 @@ function hookRoute(server: ApiServer, { site, clock, sender, budget, failures }:
         operationId: `${sender}Hook`,
         summary: `Takes a webhook of ${SENDERS[sender].name}: a push to the branch is looked at now`,
         tags: ["hooks"],
+        description: `A line of the repo's Secret git.webhook proves it, in one of ${believedBy(sender)}.`,
+        consumes: ["application/json", "application/x-www-form-urlencoded"],
+        body: Payload,
         response: {
-          200: HookAnswer,
-          202: HookAnswer,
-          400: Problem,
+          200: HookAnswer.describe("Nothing is done, and why."),
+          202: HookAnswer.describe("Git is looked at."),
           401: Problem,
-          413: Problem,
-          415: Problem,
-          429: Problem,
-          503: Problem,
         },
       },
     },

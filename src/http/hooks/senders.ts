@@ -49,3 +49,10 @@ export const SENDERS: Readonly<Record<Sender, Habits>> = {
   },
   generic: { name: "anything else", bearer: true, standard: true, signatures: HUB, events: [], meanings: new Map() },
 };
+
+/** The headers that prove one sender's webhooks, for people. */
+export function believedBy(sender: Sender): string {
+  const { token, bearer, signatures = {}, standard } = SENDERS[sender];
+  const headers = [token, bearer && "authorization", ...Object.keys(signatures), standard && "webhook-signature"];
+  return headers.filter((header) => header !== undefined).join(", ");
+}

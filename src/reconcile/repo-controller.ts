@@ -15,6 +15,7 @@ import type { RepoTelemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Backoff } from "../queue/rate-limiter.ts";
 import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
+import { Arrivals } from "./arrivals.ts";
 import { Collector } from "./collector.ts";
 import type { DriftOptions } from "./drift-options.ts";
 import { Fleet } from "./fleet.ts";
@@ -240,6 +241,8 @@ export class RepoController implements AsyncDisposable {
     void this.webhooks?.secrets();
     const until = AbortSignal.any([signal, this.#closing.signal]);
     this.#running.push(this.#polls.run(until), this.#verification.run(until), this.#sweep(until));
+    const { events, clock, alone = true } = this.#options;
+    if (events && alone) this.#running.push(new Arrivals({ fleet: this.#fleet, events, clock }).run(until));
   }
 
   /** Says where people have stopped work. What is under way goes on to its end; what may go on again does so at once. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EventStream } from "../../support/event-stream.ts";
 import { World, type Controller } from "../../support/world.ts";
-import type { FleetHost } from "../../support/fleet.ts";
+import { until, type FleetHost } from "../../support/fleet.ts";
 
 interface Event {
   id: number;
@@ -25,6 +25,8 @@ beforeAll(async () => {
   world = await World.create({ hosts: 2, kind: "ports", files: { [`${WEB}/etc/a.conf`]: "0\n" } });
   controller = await world.start();
   await world.settled();
+  const told = async () => (await events("?reason=SyncSucceeded")).length === 1;
+  await until(told, 5000, "the first sync to be told");
 });
 afterAll(() => world[Symbol.asyncDispose]());
 
@@ -52,13 +54,20 @@ test("events are listed newest first, with what they are about, and filtered by 
     reason: "SyncFailed",
     count: 1,
   });
-  expect(all.map(({ reason }) => reason)).toEqual(["SyncFailed", "NewRevision", "HostAdded", "NewRevision"]);
+  expect(all.map(({ reason }) => reason)).toEqual([
+    "SyncFailed",
+    "NewRevision",
+    "SyncSucceeded",
+    "HostAdded",
+    "NewRevision",
+  ]);
   expect(all[1]!.message).toContain(commit);
+  expect(all[2]).toMatchObject({ app: WEB, message: expect.stringMatching(/ is on all 2 hosts$/) as string });
   expect(new Date(all[0]!.lastAt).toISOString()).toBe(all[0]!.lastAt);
   const only = async (query: string) => (await events(query)).map(({ reason }) => reason);
   expect(await only("?type=Warning")).toEqual(["SyncFailed"]);
   expect(await only("?reason=HostAdded&reason=SyncFailed")).toEqual(["SyncFailed", "HostAdded"]);
-  expect(await only(`?app=${WEB}`)).toEqual(["SyncFailed"]);
+  expect(await only(`?app=${WEB}`)).toEqual(["SyncFailed", "SyncSucceeded"]);
   expect(await only("?app=nginx/prod/other")).toEqual([]);
   expect(await only(`?host=${keyOf(host!)}`)).toEqual(["SyncFailed"]);
   expect(await only(`?host=${host!.address}`)).toEqual(["SyncFailed"]);

@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until, type FleetHost } from "../../support/fleet.ts";
 import { World, type Controller } from "../../support/world.ts";
-import { answerIn, send } from "../../unit/http/raw.ts";
+import { answerIn, send } from "../../support/raw-http.ts";
 import { wrapGit } from "../../integration/source/open-source.ts";
 import { textOn } from "../on-host.ts";
 import { post } from "./ask.ts";
@@ -584,3 +585,59 @@ test("common_files are those of the overlay where layout.common names it", async
   expect(await (await fetch(`${url}/getfile?app=web&zone=prod`)).text()).toBe(recorded("getfile.txt"));
   expect(await (await fetch(`${url}/prod/common_files/etc/web.conf`)).text()).toContain("hidden");
 });
+
+test("what is suspended from the start serves what plan has read, and syncs nothing", async () => {
+  await using cut = await World.create({ hosts: 1, kind: "ports", app: WEB, files: FILES });
+  expect((await cut.run("plan")).code).toBe(0);
+  await cut.configure({ suspend: true });
+  const suspended = await cut.start("--compat");
+  expect(await (await suspended.get("/getfile?app=web&zone=prod")).text()).toBe(recorded("getfile.txt"));
+  const web = { repo: "files", mod: "env", env: "prod", app: "web" };
+  expect((await post(suspended, "/api/v1/suspend", web)).status).toBe(200);
+  const host = cut.fleet.hosts[0]!;
+  const lines = ["127.0.0.1:Suspended: people have stopped work on it"];
+  expect(await (await suspended.get("/sync?app=web")).json()).toEqual(lines);
+  await suspended.stop();
+  await cut.configure({ suspend: false });
+  const lifted = await cut.start("--compat");
+  expect(await (await lifted.get("/sync?app=web")).json()).toEqual(lines);
+  expect(textOn(host, "etc/web.conf")).toBeUndefined();
+  expect((await post(lifted, "/api/v1/resume", web)).status).toBe(200);
+  await until(() => textOn(host, "etc/web.conf") !== undefined, 20_000, "the file to be there");
+});
+
+test("whatever is asked, the answer is one that a script can read, and no mistake of fssync's", async () => {
+  const word = fc.oneof(
+    fc.constantFrom("web", "prod", "env", "common_files", "files", "..", "", "all", "%00", "a/b"),
+    fc.string({ unit: "binary", maxLength: 12 }).map((text) => text.toWellFormed()),
+  );
+  const query = fc.dictionary(fc.constantFrom("mod", "env", "zone", "app", "repo", "x"), word);
+  const path = fc.constantFrom("/getfile", "/api/get_filelist/", "/sync", "/modify", "/prod/web/");
+  const body = fc.oneof(
+    fc.json(),
+    fc
+      .record({
+        appName: word,
+        envName: word,
+        path: word,
+        filename: word,
+        operate: fc.constantFrom("edit", "add", "x"),
+        datas: fc.dictionary(word, word, { maxKeys: 3 }),
+      })
+      .map((one) => JSON.stringify(one)),
+  );
+  await fc.assert(
+    fc.asyncProperty(path, query, word, body, async (where, asked, more, sent) => {
+      // Syncs of all that there is would take their time.
+      const parameters = new URLSearchParams(where === "/sync" ? { ...asked, env: "none" } : asked);
+      const url = `${controller.url}${where}${where === "/prod/web/" ? encodeURIComponent(more) : ""}?${parameters}`;
+      const answer = await fetch(url, where === "/modify" ? { method: "POST", body: sent } : {});
+      expect(answer.status, `${url} ${sent}`).toBeLessThan(500);
+      const text = await answer.text();
+      if (where === "/prod/web/" && answer.ok) return;
+      const read = JSON.parse(text) as { msg?: unknown; detail?: unknown };
+      if (answer.status >= 400) expect(typeof (read.msg ?? read.detail)).toBe("string");
+    }),
+    { seed: 20_261_123, numRuns: 100 },
+  );
+}, 60_000);

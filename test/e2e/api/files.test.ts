@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodePath } from "../../../src/model/path.ts";
-import { answerIn, send } from "../../unit/http/raw.ts";
+import { answerIn, send } from "../../support/raw-http.ts";
 import { World, type Controller } from "../../support/world.ts";
 
 const TOKENS = {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { FssyncError } from "../../../src/model/errors.ts";
 import { HttpProblem } from "../../../src/http/problem.ts";
 import { until } from "../../support/fleet.ts";
-import { answerIn, received, send, type RawAnswer } from "./raw.ts";
+import { answerIn, received, send, type RawAnswer } from "../../support/raw-http.ts";
 import { serve, type Served } from "./rig.ts";
 
 const open = { config: { needs: "open" } } as const;

@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -151,6 +153,16 @@ describe("a repo that is polled once a day", () => {
     expect(await fetches()).toBe(before);
     await arrives(() => post(`${controller.url}/hooks/generic`, "", PROOFS.bearer(SECRET)));
     expect(controller.running.stderr).not.toContain(SECRET);
+  });
+
+  test("does not wait for a body that nobody has signed", async () => {
+    const socket = connect(Number(new URL(controller.url).port), "127.0.0.1");
+    onTestFinished(() => void socket.destroy());
+    socket.write(
+      "POST /hooks/gitlab HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Gitlab-Token: wrong\r\nContent-Length: 8000000\r\n\r\n",
+    );
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 401 /);
   });
 
   test("is looked at a few times in a storm, and has what was pushed last (fault 56)", async () => {

@@ -12,6 +12,8 @@ export interface Action {
   readonly resource: "configrepos" | "configapps" | "confighosts";
   /** `secrets`: contents of files that `.gitattributes` call secret. */
   readonly subresource?: "secrets";
+  /** Files of one app and nothing else: all that the role `pull` is for. In Kubernetes that is no right of its own. */
+  readonly files?: true;
   /** Name of the repo that it is about; all repos when absent. */
   readonly repo?: string;
 }

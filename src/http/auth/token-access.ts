@@ -109,14 +109,14 @@ function same(a: ReadonlyMap<string, TokenCaller>, b: ReadonlyMap<string, TokenC
 }
 
 /** Whoever has no role was not known by a token. */
-function allows(role: Role | undefined, { verb, resource, subresource }: Action): boolean {
+function allows(role: Role | undefined, { verb, resource, subresource, files }: Action): boolean {
   switch (role) {
     case "operate":
       return true;
     case "read":
       return verb !== "update" && subresource === undefined;
     case "pull":
-      return verb === "get" && resource === "configapps";
+      return verb === "get" && resource === "configapps" && (files === true || subresource === "secrets");
     case undefined:
       return false;
   }

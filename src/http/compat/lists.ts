@@ -11,7 +11,7 @@ import { given, Name } from "./names.ts";
 import { maySeeSecrets } from "./secrets.ts";
 
 const Query = z.object({ mod: Name, env: Name, zone: Name, app: Name, repo: Name });
-const CONFIG = { needs: { verb: "get", resource: "configapps" }, compat: true } as const;
+const CONFIG = { needs: { verb: "get", resource: "configapps", files: true }, compat: true } as const;
 const MISSING = "Query value Missing";
 
 /** `GET /getfile`: the names of an app's files. */

@@ -27,7 +27,7 @@ export function staticRoute(server: ApiServer, { site, access, clock }: PublicSe
       method,
       url: `/:env(^(?!(?:${TAKEN})$).+$)/:app/*`,
       exposeHeadRoute: false,
-      config: { needs: { verb: "get", resource: "configapps" }, compat: true },
+      config: { needs: { verb: "get", resource: "configapps", files: true }, compat: true },
       schema: { hide: true, params: Params, querystring: Query },
       handler: async (request, typed) => {
         // Bytes are not what zod knows.

@@ -32,7 +32,7 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
       method,
       url: "/archive/:repo/:mod/:env/:app.tar.gz",
       exposeHeadRoute: false,
-      config: { needs: { verb: "get", resource: "configapps" } },
+      config: { needs: { verb: "get", resource: "configapps", files: true } },
       schema: { ...schema, hide: method === "HEAD" },
       handler: async (request, typed) => {
         // Bytes are not what zod knows.

@@ -37,7 +37,7 @@ export function fileRoute(server: ApiServer, contents: Contents, { access, clock
       method,
       url: "/files/:repo/:mod/:env/:app/*",
       exposeHeadRoute: false,
-      config: { needs: { verb: "get", resource: "configapps" } },
+      config: { needs: { verb: "get", resource: "configapps", files: true } },
       schema: { ...schema, hide: method === "HEAD" },
       handler: async (request, typed) => {
         // Bytes are not what zod knows.

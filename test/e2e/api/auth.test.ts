@@ -61,7 +61,7 @@ describe("with tokens of a Secret", () => {
     ["nobody", undefined, [401, 401, 401, 401, 401]],
     ["somebody unknown", "x".repeat(20), [401, 401, 401, 401, 401]],
     ["read", READ, [200, 200, 200, 403, 403]],
-    ["pull", PULL, [403, 200, 200, 200, 403]],
+    ["pull", PULL, [403, 403, 200, 200, 403]],
     ["operate", OPERATE, [200, 200, 200, 200, 202]],
   ])("%s", async (_, token, statuses) => {
     const seen = [];

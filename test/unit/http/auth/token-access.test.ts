@@ -107,13 +107,14 @@ describe("roles", () => {
   const ACTIONS: Record<string, Action> = {
     list: { verb: "list", resource: "confighosts" },
     "get an app": { verb: "get", resource: "configapps", repo: "files" },
+    "get its files": { verb: "get", resource: "configapps", repo: "files", files: true },
     "get its secret files": { verb: "get", resource: "configapps", subresource: "secrets" },
     "get a host": { verb: "get", resource: "confighosts" },
     update: { verb: "update", resource: "configapps" },
   };
   test.each([
-    ["read", ["list", "get an app", "get a host"]],
-    ["pull", ["get an app", "get its secret files"]],
+    ["read", ["list", "get an app", "get its files", "get a host"]],
+    ["pull", ["get its files", "get its secret files"]],
     ["operate", Object.keys(ACTIONS)],
   ])("%s may %j and nothing else", async (role, allowed) => {
     keys = { [role]: B };

@@ -21,6 +21,7 @@ export interface Question {
 
 interface Kept {
   readonly version: string;
+  readonly etag: string;
   readonly text: Promise<Buffer>;
   /** Zero until it is there. */
   bytes: number;
@@ -58,34 +59,35 @@ export class SharedAnswers {
   }
 
   async send(request: FastifyRequest, reply: FastifyReply, question: Question): Promise<FastifyReply> {
-    const etag = strongEtag(this.#hashOf(question));
+    const etag = this.#etagOf(question);
     const known = hasAlready(request.headers["if-none-match"], etag);
-    const text = known ? null : await this.#textOf(question);
+    const text = known ? null : await this.#textOf(question, etag);
     await this.#turnstile.pass();
     void reply.headers({ etag, "cache-control": "private, no-cache" });
     return text ? sendJson(reply, text) : reply.code(304).send();
   }
 
-  #hashOf({ name, version }: Question): string {
-    return createHash("sha256")
-      .update(JSON.stringify([this.#process, name, version]))
-      .digest("base64url");
+  #etagOf({ name, version }: Question): string {
+    const kept = this.#kept.get(name);
+    if (kept?.version === version) return kept.etag;
+    const hash = createHash("sha256").update(JSON.stringify([this.#process, name, version]));
+    return strongEtag(hash.digest("base64url"));
   }
 
-  #textOf(question: Question): Promise<Buffer> {
+  #textOf(question: Question, etag: string): Promise<Buffer> {
     const { name, version } = question;
     const before = this.#kept.get(name);
     if (before) this.#forget(name, before);
-    const kept = before?.version === version ? before : this.#write(question);
+    const kept = before?.version === version ? before : this.#write(question, etag);
     this.#kept.set(name, kept);
     this.#bytes += kept.bytes;
     this.#forgetOldest();
     return kept.text;
   }
 
-  #write({ name, version, pieces }: Question): Kept {
+  #write({ name, version, pieces }: Question, etag: string): Kept {
     const text = this.#last.then(() => textInTurns(pieces(), this.#clock));
-    const kept: Kept = { version, text, bytes: 0 };
+    const kept: Kept = { version, etag, text, bytes: 0 };
     this.#last = this.#weigh(name, kept);
     return kept;
   }

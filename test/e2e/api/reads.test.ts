@@ -239,7 +239,7 @@ describe("while something is wrong", () => {
     const drifted = async () => (await hosts("?state=Drifted")).length === 1;
     await until(drifted, 20_000, "the drift to be seen");
     const { body } = await get<Host>(controller, pathOf(second));
-    const [app] = body.apps.filter((one) => one.app === API);
+    const app = body.apps.find((one) => one.app === API);
     expect(app).toMatchObject({ state: "Drifted", files: [{ path: "/etc/api.conf", change: "content" }] });
     expect((await repo()).hosts).toMatchObject({ drifted: 1, synced: 2 });
     putOn(second, "etc/api.conf", "1\n");

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { assert, integer, property, record, string, uniqueArray } from "fast-check";
 import { expect, test } from "vitest";
 import { HttpProblem } from "../../../../src/http/problem.ts";
 import { partOf, placeOf } from "../../../../src/http/views/paging.ts";
@@ -10,10 +10,10 @@ function listed(repos: Record<string, readonly string[]>) {
 }
 
 test("pages are the whole list, each entry once, whatever the limit", () => {
-  const names = fc.uniqueArray(fc.string(), { maxLength: 20 }).map((found) => found.sort((a, b) => (a < b ? -1 : 1)));
-  const repos = fc.record({ "a/one": names, "a/two": names, b: names });
-  fc.assert(
-    fc.property(repos, fc.integer({ min: 1, max: 30 }), (orders, limit) => {
+  const names = uniqueArray(string(), { maxLength: 20 }).map((found) => found.sort((a, b) => (a < b ? -1 : 1)));
+  const repos = record({ "a/one": names, "a/two": names, b: names });
+  assert(
+    property(repos, integer({ min: 1, max: 30 }), (orders, limit) => {
       const list = listed(orders);
       const found = [];
       let cursor: string | undefined = undefined;

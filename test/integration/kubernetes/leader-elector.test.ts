@@ -55,7 +55,10 @@ describeOwnKube("leader election", () => {
     }
   });
 
-  function campaign(client: KubeClient = kube.client(), options: Partial<LeaderElectorOptions> = QUICK): Candidate {
+  function campaign(
+    client: KubeClient = kube.client(),
+    { api, ...options }: Partial<LeaderElectorOptions> & { api?: string } = QUICK,
+  ): Candidate {
     const { log, lines } = recordingLogger();
     const identity = `c${candidates.length}`;
     const elector = new LeaderElector({ client, namespace, identity, clock: systemClock, log, ...options });
@@ -66,7 +69,7 @@ describeOwnKube("leader election", () => {
       stop,
       term: undefined,
       drain: async () => {},
-      ended: elector.run({ signal: stop.signal, lead }),
+      ended: elector.run({ signal: stop.signal, lead, api }),
     };
     async function lead(term: Term): Promise<void> {
       candidate.term = term;
@@ -97,6 +100,32 @@ describeOwnKube("leader election", () => {
   async function lease(): Promise<LeaseSpec> {
     return ((await kube.client().json(path())) as Lease).spec!;
   }
+
+  test("who follows knows where the API of the one who leads is, and forgets it when that one goes", async () => {
+    const urls = ["http://10.0.0.1:8080", "https://[fd00::2]:8080"];
+    const [one, two] = urls.map((api) => campaign(kube.client(), { ...QUICK, api }));
+    const first = await leaderOtherThan();
+    const second = first === one ? two! : one!;
+    const [ofFirst, ofSecond] = first === one ? urls : urls.toReversed();
+    await until(() => second.elector.leaderApi === ofFirst, DEADLINE, "the follower to know");
+    expect(first.elector.leaderApi).toBeUndefined();
+
+    // Somebody else's annotations stay.
+    await kube.kubectl(["-n", namespace, "annotate", "lease", "fssync-controller", "example.com/note=kept"]);
+    first.stop.abort();
+    await first.ended;
+    await leaderOtherThan(first);
+    await until(async () => (await annotations())["fssync.dev/api"] === ofSecond, DEADLINE, "the new leader to tell");
+    expect(await annotations()).toMatchObject({ "example.com/note": "kept" });
+    expect(second.elector.leaderApi).toBeUndefined();
+    second.stop.abort();
+    await second.ended;
+    expect(await annotations()).not.toHaveProperty("fssync.dev/api");
+
+    async function annotations(): Promise<Readonly<Record<string, string>>> {
+      return ((await kube.client().json(path())) as Lease).metadata.annotations ?? {};
+    }
+  });
 
   test("one of three leads, renews, and gives up its Lease only when it has drained", async () => {
     for (let index = 0; index < 3; index++) campaign();

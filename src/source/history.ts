@@ -11,6 +11,7 @@ import { isObjectId } from "./ref-name.ts";
 /** Most commits that one answer names. */
 const MOST_COMMITS = 100;
 const ANSWERS = 500;
+const LOGS = 200;
 /** Of a subject; of a name a half of it. */
 const LONGEST = 200;
 /** A hundred commits with the longest of names and subjects have a tenth of it. */
@@ -33,7 +34,7 @@ export interface HistoryQuery {
  */
 export class History {
   readonly #git: Git;
-  readonly #logs = new Lru<string, Promise<readonly CommitInfo[]>>(ANSWERS);
+  readonly #logs = new Lru<string, Promise<readonly CommitInfo[]>>(LOGS);
   readonly #ancestors = new Lru<string, Promise<boolean>>(ANSWERS);
   readonly #logging = new Limit(1);
   readonly #comparing = new Limit(1);

@@ -28,6 +28,9 @@ const FILES = {
   "nginx/prod/web/etc/other.conf": "other=1\n",
 };
 
+/** The CMDB is asked for each of them. */
+const APPS = new Set(Object.keys(FILES).flatMap((path) => /^(?:[^/]+\/){3}/.exec(path) ?? [])).size;
+
 /** The predecessor's answers to the requests below, byte by byte; what differs from run to run is between `<` and `>`. */
 function recorded(name: string): string {
   return readFileSync(join(import.meta.dirname, "recorded", name), "utf8");
@@ -186,9 +189,10 @@ describe("GET /sync", () => {
     const asked = world.cmdb.requests.length;
     const many = Array.from({ length: 40 }, () => syncText("app=web&env=prod"));
     for (const { text } of await Promise.all(many)) expect(text).toBe(recorded("sync.txt"));
-    // Some begin before others have come; all that come meanwhile are one.
-    expect(synced() - before).toBeLessThan(40);
-    expect(world.cmdb.requests.length - asked).toBeLessThan(40 * 3);
+    // All that come while one looks, or while a host is at work, are one: a few rounds instead of 40.
+    const rounds = { syncs: (synced() - before) / hosts.length, questions: world.cmdb.requests.length - asked };
+    expect(rounds.syncs).toBeLessThan(10);
+    expect(rounds.questions).toBeLessThan(10 * APPS);
   });
 
   test("leaves a line of the log that says who asked for what", async () => {
@@ -500,9 +504,9 @@ test("killed between commit and push, nothing was done, nothing is left, and the
   expect((await small.repo.git(["rev-list", "--count", "main"])).toString("utf8").trim()).toBe("2");
   const left = await readdir(join(small.dataDir, "repos", "files"));
   expect(left.filter((name) => name.startsWith("edit-"))).toEqual([]);
-});
+}, 60_000);
 
-describe("who may", () => {
+describe("who may", { timeout: 60_000 }, () => {
   const TOKENS = {
     read: "reader-0123456789abcdef",
     pull: "puller-0123456789abcdef",
@@ -584,7 +588,7 @@ test("common_files are those of the overlay where layout.common names it", async
   expect(Object.keys(list)).toEqual(Object.keys(JSON.parse(recorded("get_filelist.json")) as object));
   expect(await (await fetch(`${url}/getfile?app=web&zone=prod`)).text()).toBe(recorded("getfile.txt"));
   expect(await (await fetch(`${url}/prod/common_files/etc/web.conf`)).text()).toContain("hidden");
-});
+}, 60_000);
 
 test("what is suspended from the start serves what plan has read, and syncs nothing", async () => {
   await using cut = await World.create({ hosts: 1, kind: "ports", app: WEB, files: FILES });
@@ -604,7 +608,7 @@ test("what is suspended from the start serves what plan has read, and syncs noth
   expect(textOn(host, "etc/web.conf")).toBeUndefined();
   expect((await post(lifted, "/api/v1/resume", web)).status).toBe(200);
   await until(() => textOn(host, "etc/web.conf") !== undefined, 20_000, "the file to be there");
-});
+}, 90_000);
 
 test("whatever is asked, the answer is one that a script can read, and no mistake of fssync's", async () => {
   const word = fc.oneof(
@@ -630,7 +634,7 @@ test("whatever is asked, the answer is one that a script can read, and no mistak
     fc.asyncProperty(path, query, word, body, async (where, asked, more, sent) => {
       // Syncs of all that there is would take their time.
       const parameters = new URLSearchParams(where === "/sync" ? { ...asked, env: "none" } : asked);
-      const url = `${controller.url}${where}${where === "/prod/web/" ? encodeURIComponent(more) : ""}?${parameters}`;
+      const url = `${controller.url}${where}${where === "/prod/web/" ? encodeURIComponent(more) : ""}?${parameters.toString()}`;
       const answer = await fetch(url, where === "/modify" ? { method: "POST", body: sent } : {});
       expect(answer.status, `${url} ${sent}`).toBeLessThan(500);
       const text = await answer.text();

@@ -48,8 +48,8 @@ export class Operations implements AsyncDisposable {
   }
 
   /**
-   * Begins a sync, once it is sure that what it names is there. Throws UnknownName, and then nothing was begun.
-   * The sync goes on whether or not somebody waits for it.
+   * Begins a sync, once it is sure that what it names is there. Throws UnknownName, and Interrupted once all are to
+   * end; then nothing was begun. The sync goes on whether or not somebody waits for it.
    */
   async begin(request: SyncRequest, asker: Asker, signal: AbortSignal): Promise<Begun> {
     const before = this.#before(request, asker);
@@ -72,7 +72,7 @@ export class Operations implements AsyncDisposable {
     if (milliseconds > 0) await sleep(this.#clock, milliseconds, AbortSignal.any([over, signal]));
   }
 
-  /** Those that run are over, for this reason, and so is every later one. */
+  /** Those that run are over, for this reason, and none is begun any more. */
   end(error: FssyncError): void {
     this.#ended ??= error;
     for (const operation of this.#operations.values()) this.#finish(operation, this.#ended);
@@ -85,6 +85,7 @@ export class Operations implements AsyncDisposable {
 
   #before(request: SyncRequest, { by, key }: Asker): Begun | undefined {
     const operation = key === undefined ? undefined : this.#byKey.get(keyOf(by, key));
+    if (this.#ended) throw this.#ended;
     if (operation && !isDeepStrictEqual(operation.request, request)) return { refused: "KeyReused" };
     if (operation) return { operation, repeated: true };
     return this.#running >= this.#limits.running ? { refused: "TooMany" } : undefined;
@@ -101,7 +102,6 @@ export class Operations implements AsyncDisposable {
 
   async #run(operation: SyncOperation): Promise<void> {
     const { request, over } = operation;
-    if (this.#ended) return this.#finish(operation, this.#ended);
     try {
       await this.#controller.follow(request, (parts) => operation.begin(parts), over);
       this.#finish(operation);

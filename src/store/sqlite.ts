@@ -18,7 +18,10 @@ export function openForWriting(file: string, { clock, log }: { clock: Clock; log
   } catch (error) {
     if (!isCorruption(error)) throw storeError(error, `the status store ${file} cannot be opened`);
     const aside = quarantine(file, clock.now());
-    log.error({ file, aside, err: error }, "the status store is damaged and was set aside; every host is synced anew");
+    log.error(
+      { file, aside, err: error },
+      "the status store is damaged and was set aside; every host is synced anew, and what was suspended over the API is not any more",
+    );
   }
   try {
     makePrivateFile(file);

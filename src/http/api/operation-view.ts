@@ -1,5 +1,6 @@
 import { REASONS } from "../../model/errors.ts";
 import type { SyncRequest } from "../../reconcile/controller.ts";
+import type { Outcome } from "../../reconcile/host-outcome.ts";
 import type { OperationCounts, SyncOperation } from "../../reconcile/sync-operation.ts";
 import type { Operation, SyncBody } from "../schemas/operation.ts";
 
@@ -8,9 +9,10 @@ export function syncRequest({ repo, mod, env, app, hosts = [], full, allowPrune 
   return { apps: [], hosts, scope, full, allowPrune };
 }
 
-/** An operation as it is now. */
-export function operationView(operation: SyncOperation): Operation {
-  return { ...operationSummary(operation), hosts: [...operation.hosts] as Operation["hosts"] };
+/** An operation as it is now, with its hosts of these outcomes; of all unless given. */
+export function operationView(operation: SyncOperation, outcomes?: readonly Outcome[]): Operation {
+  const shown = [...operation.hosts].filter(({ outcome }) => outcomes?.includes(outcome) ?? true);
+  return { ...operationSummary(operation), hosts: shown as Operation["hosts"] };
 }
 
 /** The same without its hosts. */

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import type { SyncRequest } from "../../reconcile/controller.ts";
 import type { Begun } from "../../reconcile/operations.ts";
 import type { SyncOperation } from "../../reconcile/sync-operation.ts";
@@ -20,6 +20,8 @@ import { operationSummary, operationView, syncRequest } from "./operation-view.t
 
 /** Hosts named in a line of the log. */
 const NAMED = 20;
+/** An operation of more hosts costs something to tell. */
+const LARGE = 1000;
 
 const tags = ["operations"];
 const read = { verb: "list", resource: "configrepos" } as const;
@@ -58,7 +60,9 @@ export function syncRoutes(server: ApiServer, { site }: PublicServerOptions): vo
       if (!repeated) noteCall(request, "sync", { operation: operation.id, ...named(asked), ...actsOn(desk, asked) });
       void reply.header("location", `/api/v1/operations/${operation.id}`);
       await desk.operations.wait(operation, request.query.wait ?? 0, giveUpSignal(reply));
-      return reply.code(operation.finishedAt === null ? 202 : 200).send(operationView(operation));
+      return reply
+        .code(operation.finishedAt === null ? 202 : 200)
+        .send(operationView(operation, request.query.outcome));
     },
   );
 
@@ -88,28 +92,27 @@ export function syncRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         tags,
         params: OperationPath,
         querystring: WaitQuery,
-        response: { 200: Operation, ...denied, 404: Problem },
+        response: { 200: Operation, ...denied, 404: Problem, 429: Problem },
       },
     },
-    (request, reply) => follow(deskOf(site), request, reply),
+    ({ params, query }, reply) => follow(deskOf(site), params.id, query, reply),
   );
 }
 
 async function follow(
   { operations }: SiteDesk,
-  {
-    params,
-    query,
-  }: Pick<FastifyRequest<{ Params: { id: string }; Querystring: { wait?: number | undefined } }>, "params" | "query">,
+  id: string,
+  { wait = 0, outcome }: WaitQuery,
   reply: FastifyReply,
 ): Promise<Operation> {
-  const operation = operations.get(params.id);
+  const operation = operations.get(id);
   if (!operation) {
     const kept = "they are kept for an hour after their end, by the process that ran them";
-    throw new HttpProblem(404, `no operation ${params.id}: ${kept}`);
+    throw new HttpProblem(404, `no operation ${id}: ${kept}`);
   }
-  await operations.wait(operation, query.wait ?? 0, giveUpSignal(reply));
-  return operationView(operation);
+  if (operation.size > LARGE) await reply.server.takeTurn(reply.request, "costly");
+  await operations.wait(operation, wait, giveUpSignal(reply));
+  return operationView(operation, outcome);
 }
 
 function accepted(begun: Begun): Extract<Begun, { operation: SyncOperation }> {

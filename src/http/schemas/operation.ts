@@ -47,7 +47,12 @@ export const SyncBody = z
   .meta({ id: "SyncRequest", description: "What is to be synced now. Something must be named, or all of it." });
 export type SyncBody = z.infer<typeof SyncBody>;
 
+const OutcomeName = z.enum(["Waiting", "Synced", "Failed", "Unreachable", "Held", "Suspended", "Gone"]);
+
 export const WaitQuery = z.strictObject({
+  outcome: oneOrMore(OutcomeName)
+    .optional()
+    .describe("Answer with hosts of these outcomes only; may be given several times."),
   wait: z
     .string()
     .max(32)
@@ -61,6 +66,8 @@ export const WaitQuery = z.strictObject({
     .optional()
     .describe("Answer when it is over, at the latest after this time: `60s`, at most `5m`."),
 });
+
+export type WaitQuery = z.infer<typeof WaitQuery>;
 
 export const SyncHeaders = z.looseObject({
   "idempotency-key": z
@@ -93,9 +100,7 @@ export const OperationHost = z
     repo: z.string(),
     address: z.string(),
     port: z.int(),
-    outcome: z
-      .enum(["Waiting", "Synced", "Failed", "Unreachable", "Held", "Suspended", "Gone"])
-      .describe("Synced: it has what Git has, and nothing else counts as success."),
+    outcome: OutcomeName.describe("Synced: it has what Git has, and nothing else counts as success."),
     state: StateName.nullable().describe("Of the host when it was attempted; null when it has left the inventory."),
     attempted: z.boolean(),
     apps: z.array(AppOnHost).describe("As they were after the attempt; none before."),

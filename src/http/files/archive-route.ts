@@ -47,12 +47,13 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
         await server.takeTurn(request, "archives");
         const type = { "content-type": "application/gzip" };
         using place = new DisposableStack();
-        place.use(await places.take(giveUpSignal(reply)));
+        const signal = giveUpSignal(reply);
+        place.use(await places.take(signal));
         const sizes = await archivable.sizes(source, content.manifest);
         if (method === "HEAD") return await reply.headers({ ...said, ...type }).send();
         const stream = archive(source, content.manifest, sizes);
         stream.once("error", (err) => log.debug({ err }, "archive not sent to its end"));
-        places.hold(place.move(), stream);
+        await places.hold(place.move(), stream, signal);
         return await reply.headers({ ...said, ...type }).send(stream);
       },
     });

@@ -66,11 +66,12 @@ export async function bodyOf(
   reply: FastifyReply,
 ): Promise<Buffer | Readable> {
   using place = new DisposableStack();
-  place.use(await places.take(giveUpSignal(reply)));
+  const signal = giveUpSignal(reply);
+  place.use(await places.take(signal));
   const content = source.read([file.blob]);
   if (size <= WHOLE_MAX) return await buffer(content);
   const stream = Readable.from(content, { objectMode: false });
-  places.hold(place.move(), stream);
+  await places.hold(place.move(), stream, signal);
   return stream;
 }
 

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import type { Readable } from "node:stream";
 import type { Clock } from "../../ports/clock.ts";
 import { HttpProblem } from "../problem.ts";
@@ -45,14 +46,23 @@ export class Places {
     };
   }
 
-  /** The place is taken for as long as the stream is open. */
-  hold(place: Disposable, stream: Readable): void {
+  /**
+   * The place is taken for as long as the stream is open. Resolves when there is something to be sent: trouble before
+   * that is thrown, and can be told. Throws 408 when the signal aborts before.
+   */
+  async hold(place: Disposable, stream: Readable, signal: AbortSignal): Promise<void> {
     const { clock, longest } = this.#options;
     const late = clock.after(longest, () => stream.destroy(new Error(`not taken within ${longest} ms`)));
     stream.once("close", () => {
       late[Symbol.dispose]();
       place[Symbol.dispose]();
     });
+    try {
+      await once(stream, "readable", { signal });
+    } catch (error) {
+      stream.destroy();
+      throw signal.aborted ? nobodyWaits() : error;
+    }
   }
 
   async #wait(signal: AbortSignal): Promise<void> {

@@ -54,13 +54,31 @@ describe("places", () => {
   test("are free again when the stream closes, and a stream that is never taken is ended", async () => {
     const { places, clock } = setUp();
     const stream = new PassThrough();
-    places.hold(await places.take(signal), stream);
+    stream.write("something");
+    await places.hold(await places.take(signal), stream, signal);
     const next = places.take(signal);
     stream.destroy();
-    const ended = new PassThrough().on("error", () => undefined);
-    places.hold(await next, ended);
+    const slow = new PassThrough();
+    slow.write("something");
+    slow.on("error", () => undefined);
+    await places.hold(await next, slow, signal);
     clock.advance(60_000);
-    expect(ended.destroyed).toBe(true);
+    expect(slow.destroyed).toBe(true);
+    (await places.take(signal))[Symbol.dispose]();
+  });
+
+  test("are free again when there was trouble before the first byte, or nobody waits for it any more", async () => {
+    const { places } = setUp();
+    const broken = new PassThrough();
+    const held = places.hold(await places.take(signal), broken, signal);
+    broken.destroy(new Error("git was killed"));
+    await expect(held).rejects.toThrow("git was killed");
+    const left = new AbortController();
+    const silent = new PassThrough();
+    const waits = places.hold(await places.take(signal), silent, left.signal);
+    left.abort();
+    await expect(waits).rejects.toMatchObject({ statusCode: 408 });
+    expect(silent.destroyed).toBe(true);
     (await places.take(signal))[Symbol.dispose]();
   });
 });

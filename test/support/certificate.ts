@@ -6,6 +6,7 @@ export interface SelfSigned {
   readonly key: string;
 }
 
+const DAY = 86_400_000;
 const ECDSA_WITH_SHA256 = "2a8648ce3d040302";
 const COMMON_NAME = "550403";
 const SUBJECT_ALT_NAME = "551d11";
@@ -13,7 +14,7 @@ const SUBJECT_ALT_NAME = "551d11";
 /** A certificate of its own for this machine: `localhost` and 127.0.0.1. */
 export function selfSigned({
   name = "fssync test",
-  until = new Date(Date.now() + 86_400_000),
+  until = new Date(Date.now() + DAY),
 }: { name?: string; until?: Date } = {}): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const algorithm = sequence(objectId(ECDSA_WITH_SHA256));
@@ -24,7 +25,7 @@ export function selfSigned({
     integer(Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     algorithm,
     whose,
-    sequence(time(new Date(until.getTime() - 10 * 86_400_000)), time(until)),
+    sequence(time(new Date(Math.min(Date.now(), until.getTime()) - 10 * DAY)), time(until)),
     whose,
     publicKey.export({ type: "spki", format: "der" }),
     der(0xa3, sequence(sequence(objectId(SUBJECT_ALT_NAME), der(0x04, addresses)))),

@@ -46,7 +46,7 @@ async function runStandalone(context: Context, options: ServerOptions): Promise<
     notReady: () => notReady,
     desk: () => desk,
   };
-  const address = await serve(context, options, stack, site);
+  const served = await serve(context, options, stack, site);
 
   const forgotten = await program.forgetOthers();
   if (forgotten.length > 0) log.info({ repos: forgotten }, "repos forgotten that are not configured any more");
@@ -56,7 +56,7 @@ async function runStandalone(context: Context, options: ServerOptions): Promise<
   stack.defer(() => control.close());
   desk = program.desk;
   notReady = null;
-  log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
+  log.info({ ...served, dataDir: context.dataDir }, "controller started");
 
   await aborted(signal);
   notReady = "stopping";
@@ -75,10 +75,10 @@ async function runInCluster(context: Context, options: InKubernetes & LeaderElec
     desk: () => cluster.desk(),
     leaderApi: cluster.leaderApi,
   };
-  const address = await serve(context, options, stack, site, cluster.access);
-  log.info({ address, metrics: `${address}/metrics`, dataDir: context.dataDir }, "controller started");
+  const served = await serve(context, options, stack, site, cluster.access);
+  log.info({ ...served, dataDir: context.dataDir }, "controller started");
   const deadline = options.leaderElect ? HANDOVER_DEADLINE : DRAIN_DEADLINE;
-  const api = apiOf(context.listen, address);
+  const api = apiOf(context.listen, served.address);
   await cluster.run({ lead: (leadership) => lead(context, leadership, deadline), api, signal });
 }
 
@@ -106,13 +106,14 @@ async function drain({ log, impatient }: Context, controller: Controller, deadli
   else log.warn({ deadline }, "syncs under way were ended; they run again after the restart");
 }
 
+/** Returns where the API and the metrics are. */
 async function serve(
   context: Context,
   options: ServerOptions,
   stack: AsyncDisposableStack,
   site: Site,
   byKubernetes: Access | null = null,
-): Promise<string> {
+): Promise<{ address: string; metrics: string }> {
   const { listen: listenOn, log } = context;
   const { metricsListen, compat, compatAnonymous } = options;
   const tls = await loadCertificate(options, { clock: systemClock, log });
@@ -126,10 +127,9 @@ async function serve(
     log: log.child({ in: "http" }),
   });
   stack.defer(() => server.close());
-  if (metricsListen !== undefined) {
-    const metrics = metricsServer(site);
-    stack.defer(() => metrics.close());
-    await listen(metrics, metricsListen, "--metrics-listen");
-  }
-  return await listen(server, listenOn);
+  const elsewhere = metricsListen === undefined ? undefined : metricsServer(site);
+  if (elsewhere) stack.defer(() => elsewhere.close());
+  const metrics = elsewhere && (await listen(elsewhere, metricsListen!, "--metrics-listen"));
+  const address = await listen(server, listenOn);
+  return { address, metrics: `${metrics ?? address}/metrics` };
 }

@@ -163,7 +163,12 @@ export class Report {
     const changes = fresh.map(({ entry, change }) => `/${displayPath(entry.path)} (${change})`);
     const facts = { event: "ConfigDriftDetected", host, app, count: files.length, files: changes.slice(0, NAMED) };
     this.#log.warn(facts, "files on a host were changed by somebody else");
-    this.#events?.record({ app, host }, "Warning", "ConfigDriftDetected", `${app}: changed on the host: ${some(changes)}`);
+    this.#events?.record(
+      { app, host },
+      "Warning",
+      "ConfigDriftDetected",
+      `${app}: changed on the host: ${some(changes)}`,
+    );
   }
 
   /** What was laid over hand-made changes: by a sync, because Git changed it too, or to heal. */

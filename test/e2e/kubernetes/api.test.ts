@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, afterEach, expect, test } from "vitest";
 import { until } from "../../support/fleet.ts";
 import { KubeWorld } from "../../support/kube-world.ts";
@@ -26,7 +27,7 @@ describeOwnKube("the API in Kubernetes", () => {
   /** Two that may lead, the first of which does. */
   async function two(...args: string[]): Promise<[leader: Candidate, follower: Candidate]> {
     const leader = stack.use(await Candidate.start({ world, name: "a", kubeconfig: kube.kubeconfig, args }));
-    await until(() => leader.leads(), 20_000, "a to lead");
+    await until(() => leader.leads(), 60_000, "a to lead");
     const follower = stack.use(await Candidate.start({ world, name: "b", kubeconfig: kube.kubeconfig, args }));
     await follower.ready();
     await world.settled(2);
@@ -36,7 +37,7 @@ describeOwnKube("the API in Kubernetes", () => {
   /** A ServiceAccount's token, with a Role of these verbs on these resources. */
   async function tokenWith(name: string, verbs: string[], resources: string[]): Promise<string> {
     const kubeconfig = await kube.token(name, world.namespace);
-    await world.kubectl("create", "role", name, `--verb=${verbs}`, `--resource=${resources}`);
+    await world.kubectl("create", "role", name, `--verb=${verbs.join()}`, `--resource=${resources.join()}`);
     const account = `--serviceaccount=${world.namespace}:${name}`;
     await world.kubectl("create", "rolebinding", name, `--role=${name}`, account);
     return (JSON.parse(readFileSync(kubeconfig, "utf8")) as { users: [{ user: { token: string } }] }).users[0].user
@@ -69,6 +70,23 @@ describeOwnKube("the API in Kubernetes", () => {
     });
     expect(sync.status).toBe(403);
     expect((await get("/metrics")).status).toBe(200);
+  });
+
+  test("the Roles of docs/kubernetes.md let a ServiceAccount read and operate", async () => {
+    const controller = await world.start("a", { args: ["--kubernetes-auth"] });
+    await world.settled(2);
+    const page = readFileSync(join(import.meta.dirname, "../../../docs/kubernetes.md"), "utf8");
+    const block = [...page.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].find(([, text]) =>
+      text!.includes("fssync-operate"),
+    );
+    const roles = block![1]!.replaceAll("namespace: fssync", `namespace: ${world.namespace}`);
+    await kube.kubectl(["apply", "-f", "-"], { input: roles });
+    const token = (await world.kubectl("create", "token", "deployer")).trim();
+    const headers = { ...bearer(token), "content-type": "application/json" };
+    expect((await fetch(`${controller.url}/api/v1/status`, { headers })).status).toBe(200);
+    const body = JSON.stringify({ repo: "files", app: "web" });
+    const sync = await fetch(`${controller.url}/api/v1/sync?wait=30s`, { method: "POST", headers, body });
+    expect(sync.status).toBe(200);
   });
 
   test("without an authentication no other address than loopback is listened on", async () => {
@@ -120,7 +138,7 @@ describeOwnKube("the API in Kubernetes", () => {
     const during = await fetch(`${follower.url}/api/v1/repos`);
     expect([200, 502, 503]).toContain(during.status);
     if (during.status === 503) expect(during.headers.get("retry-after")).not.toBeNull();
-    await until(() => follower.leads(), 40_000, "b to lead");
+    await until(() => follower.leads(), 60_000, "b to lead");
     await until(async () => (await fetch(`${follower.url}/api/v1/repos`)).status === 200, 20_000, "b to answer");
-  });
+  }, 180_000);
 });

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Suspension } from "../../../src/http/schemas/suspension.ts";
 import type { Operation } from "../../../src/http/schemas/operation.ts";
+import type { StatusReport } from "../../../src/plan/status-report.ts";
 import { until, type FleetHost } from "../../support/fleet.ts";
 import { KubeWorld } from "../../support/kube-world.ts";
+import { Gate } from "../../support/kube/gate.ts";
 import { describeKube, startKube, type Kube } from "../../support/kube.ts";
 import type { Controller } from "../../support/world.ts";
 import { get, post, refused } from "../api/ask.ts";
@@ -51,7 +53,7 @@ describeKube("suspend and resume over the API", () => {
     rights = await asChart(world);
     controller = await world.start("a", rights);
     await world.settled();
-  });
+  }, 180_000);
   afterAll(async () => {
     await world?.[Symbol.asyncDispose]();
     await kube?.[Symbol.asyncDispose]();
@@ -111,6 +113,42 @@ describeKube("suspend and resume over the API", () => {
     const problem = await refused(controller, "/api/v1/suspend", { ...APP, app: "nothing" });
     expect(problem).toMatchObject({ status: 404, reason: "UnknownName" });
   }, 60_000);
+
+  test("whoever waits for a sync when another process may lead is told so, and nothing hangs", async () => {
+    await using gate = await Gate.open(kube.url);
+    await controller.stop();
+    const { kubeconfig } = rights;
+    const cutOff = await world.start("cut-off", { kubeconfig: gate.kubeconfig(kubeconfig) });
+    await until(async () => (await cutOff.metric("fssync_leader")) === 1, 60_000, "it to lead");
+    await until(async () => (await get(cutOff, "/api/v1/operations")).status === 200, 20_000, "its API");
+    await until(
+      async () => (await get<StatusReport>(cutOff, "/api/v1/status")).body.repos.length === 1,
+      20_000,
+      "its repo",
+    );
+    await hosts[0].freeze();
+    try {
+      const waiting = post<Operation>(cutOff, "/api/v1/sync?wait=5m", { ...APP, full: true });
+      const begun = async () => {
+        const { items } = (await get<{ items: Operation[] }>(cutOff, "/api/v1/operations")).body;
+        return items[0]?.counts.synced === 1;
+      };
+      await until(begun, 20_000, "the other host");
+      gate.shut();
+      const { body } = await waiting;
+      expect(body).toMatchObject({
+        phase: "Failed",
+        error: { reason: "Interrupted" },
+        counts: { synced: 1, waiting: 1 },
+      });
+      expect(body.message).toContain("another process may lead now");
+    } finally {
+      await hosts[0].thaw();
+    }
+    await cutOff.stop();
+    controller = await world.start("d", rights);
+    await world.settled();
+  }, 180_000);
 
   test("a sync in full is an operation, and an Event", async () => {
     const { body } = await post<Operation>(controller, "/api/v1/sync?wait=60s", { ...APP, full: true });

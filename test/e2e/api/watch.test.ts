@@ -127,4 +127,17 @@ describe("a watcher", () => {
     await apps.until(({ comments }) => comments > 0, "a heartbeat", 25_000);
     expect(apps.ended).toBe(false);
   });
+
+  // The last one: nothing runs after it.
+  test("ends in good order when the controller is told to stop, and does not keep it", async () => {
+    using apps = await watch<AppItem>("apps");
+    using hosts = await watch<HostItem>("hosts");
+    const start = performance.now();
+    const { code } = await controller.stop();
+    expect(code).toBe(0);
+    // What is still open after 5 s would have been cut off.
+    expect(performance.now() - start).toBeLessThan(5000);
+    await until(() => apps.ended && hosts.ended, 5000, "the streams to end");
+    expect([apps.response.complete, hosts.response.complete]).toEqual([true, true]);
+  });
 });

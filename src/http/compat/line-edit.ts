@@ -37,10 +37,14 @@ export function editLines(content: Buffer, { operate, datas }: LineEdit): Buffer
   }
 }
 
+/** Characters; nobody's key is longer, and commits name them. */
+const LONGEST_KEY = 256;
+
 /** Throws 400 for what could not be read back as the one line that it is meant to be. */
 export function checkLine(key: string, value: string): void {
   const named = JSON.stringify(key);
   if (key === "") throw new HttpProblem(400, "datas: a key is empty");
+  if (key.length > LONGEST_KEY) throw new HttpProblem(400, `datas: a key has more than ${LONGEST_KEY} characters`);
   if (/^\s|\s$/.test(key)) throw new HttpProblem(400, `datas: the key ${named} begins or ends with a space`);
   if (/^[#;]/.test(key)) throw new HttpProblem(400, `datas: the key ${named} begins as a comment does`);
   // oxlint-disable-next-line no-control-regex

@@ -12,7 +12,7 @@ import { ambiguous, DEFAULT_MOD, folderIn, reposNamed } from "./folder.ts";
 import { checkLine, editLines, type LineEdit } from "./line-edit.ts";
 import { given, Name } from "./names.ts";
 
-/** Keys that a commit's message names; the rest are a number. */
+/** Keys that a commit's message and the log name; the rest are a number. */
 const NAMED = 20;
 
 const Query = z.object({ repo: Name });
@@ -51,7 +51,7 @@ export function modifyRoute(server: ApiServer, { site }: PublicServerOptions): v
         const repo = await repoOf(site, app, given(request.query).repo ?? given({ repo: body.repo }).repo);
         const { editor, fleet } = repo;
         if (!editor) throw new HttpProblem(409, `nothing commits to the repo ${repo.repo} from here`);
-        const keys = [...edit.datas.keys()];
+        const keys = [...edit.datas.keys()].slice(0, NAMED);
         const { operate } = edit;
         noteCall(request, "modify", { repo: repo.repo, file, operate, keys, revision: fleet.revision });
         const change = { path: file, message: messageOf(file, edit, request.caller.name) };

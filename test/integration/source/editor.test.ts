@@ -92,6 +92,18 @@ describe("an editor on the mirror", () => {
     expect(lines(await repo.git(["rev-list", "-2", "main"]))).toEqual([commit, theirs]);
   });
 
+  it("brings nothing back that is taken away from the branch between its look and its push", async () => {
+    const kept = (await repo.commitOf("main"))!;
+    await repo.commit({ "env/prod/web/etc/key": "leaked\n" });
+    await using source = open();
+    await using _ = await wrapGit(
+      `case " $* " in *" push "*) [ -s "$LOG" ] || { echo moved >"$LOG"; "$GIT" --git-dir='${repo.path}' update-ref refs/heads/main ${kept}; } ;; esac`,
+    );
+    await source.editor.commit(appending("b=2\n"), signal);
+    expect(await fileOf(repo, "env/prod/web/etc/key")).toBeUndefined();
+    expect((await fileOf(repo, CONF))?.content).toBe("a=1\nb=2\n");
+  });
+
   it("gives up on a branch that never stands still, and says so", async () => {
     await using source = open();
     await using _ = await wrapGit(

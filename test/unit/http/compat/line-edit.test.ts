@@ -111,6 +111,7 @@ test("a key and a value are what can be read back as one line", () => {
     ["a\0", "1"],
     [" a", "1"],
     ["a ", "1"],
+    ["a".repeat(257), "1"],
     ["#a", "1"],
     [";a", "1"],
     ["a\tb", "1"],

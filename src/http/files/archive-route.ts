@@ -37,7 +37,7 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
       handler: async (request, typed) => {
         // Bytes are not what zod knows.
         const reply = typed as unknown as FastifyReply;
-        const { params, query, headers, log } = request;
+        const { params, query, headers } = request;
         const content = await contents.find(params, query.revision);
         const { source, repo } = content.repo;
         await requireSecrets(request, access, { repo, files: content.manifest });
@@ -52,7 +52,6 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
         const sizes = await archivable.sizes(source, content.manifest);
         if (method === "HEAD") return await reply.headers({ ...said, ...type }).send();
         const stream = archive(source, content.manifest, sizes);
-        stream.once("error", (err) => log.debug({ err }, "archive not sent to its end"));
         await places.hold(place.move(), stream, signal);
         return await reply.headers({ ...said, ...type }).send(stream);
       },

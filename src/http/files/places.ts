@@ -57,6 +57,8 @@ export class Places {
       late[Symbol.dispose]();
       place[Symbol.dispose]();
     });
+    // Whoever sends the stream tells its errors; in between, one that nobody hears would end the process.
+    stream.on("error", () => undefined);
     try {
       await once(stream, "readable", { signal });
     } catch (error) {

@@ -232,6 +232,23 @@ describe("an archive", () => {
   });
 });
 
+test("an app is served while work on it is suspended, and not when Git holds it no more", async () => {
+  const suspend = (path: string) =>
+    fetch(`${controller.url}/api/v1/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${TOKENS.operate}`, "content-type": "application/json" },
+      body: JSON.stringify({ repo: "files" }),
+    });
+  expect((await suspend("suspend")).status).toBe(200);
+  expect((await get("/archive/files/nginx/prod/small.tar.gz")).status).toBe(200);
+  expect((await suspend("resume")).status).toBe(200);
+  const commit = await world.repo.commit({ "nginx/prod/small/etc/a": null });
+  await world.when(({ revision }) => revision?.endsWith(commit) === true, "the commit");
+  const gone = await problem(await get("/archive/files/nginx/prod/small.tar.gz"));
+  expect(gone.status).toBe(404);
+  expect((await get(`/archive/files/nginx/prod/small.tar.gz?revision=${first}`)).status).toBe(200);
+});
+
 describe("what is secret", () => {
   test("is for the role pull, as a file and in an archive; the rest is for the role read", async () => {
     for (const path of ["/files/files/nginx/prod/vault/etc/key", "/archive/files/nginx/prod/vault.tar.gz"]) {

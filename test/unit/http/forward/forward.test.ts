@@ -148,6 +148,23 @@ describe("what a follower is asked", () => {
     expect(head.status).toBe(200);
   });
 
+  test("is answered without a body where the leader has none", async () => {
+    const leader = await leads((server) => {
+      server.get("/echo/*", { config: { needs: READS } }, (request, reply) => {
+        if (request.headers["if-none-match"] === '"a"') return reply.code(304).header("etag", '"a"').send();
+        return reply.header("etag", '"a"').send("0123456789");
+      });
+      server.post("/echo/*", { config: { needs: CHANGES } }, (_, reply) => reply.code(204).send());
+    });
+    const follower = await follows(() => leader.url);
+    const unchanged = await ask(follower, "/echo/", { headers: { "if-none-match": '"a"' } });
+    expect(unchanged).toMatchObject({ status: 304, headers: { etag: '"a"' } });
+    const head = await ask(follower, "/echo/", { method: "HEAD" });
+    expect(head).toMatchObject({ status: 200, headers: { etag: '"a"', "content-length": "10" } });
+    const done = await ask(follower, "/echo/", { method: "POST", body: "{}", headers: JSON_BODY });
+    expect(done.status).toBe(204);
+  });
+
   test("hooks too, but not what is each process' own", async () => {
     const follower = await follows(() => "http://127.0.0.1:1");
     expect((await ask(follower, "/hooks/test", { method: "POST", body: "{}", headers: JSON_BODY })).status).toBe(503);

@@ -55,9 +55,9 @@ test("from a webhook to the first rsync: under 300 ms beyond ls-remote and fetch
     const [least, middle, most] = [Math.min(...values), median(values), Math.max(...values)].map(Math.round);
     console.log(`webhook to first rsync, ${HOSTS} hosts, ${name}: median ${middle} ms (${least} to ${most})`);
   }
-  // The programs that take the time, between the two, do not come out of our own: `here` is for a slower machine.
+  // Of a machine as fast as the one on which the limits were set it is less than half of that.
   expect(median(beyond)).toBeLessThan(here(300));
-});
+}, 120_000);
 
 async function oneRound(world: World, controller: Controller): Promise<Round> {
   const [gits, lines] = [linesOf(join(world.dir, "git.log")).length, controller.log.length];

@@ -38,7 +38,7 @@ if (process.argv.includes("--check")) {
   }
 }
 
-/** What `/openapi.json` answers with all that there is switched on, from a server that listens nowhere. */
+/** What `/openapi.json` answers, from a server that listens nowhere. */
 async function openApi(): Promise<unknown> {
   const { version } = JSON.parse(stored("package.json")!) as { version: string };
   const server = await publicServer({
@@ -50,7 +50,6 @@ async function openApi(): Promise<unknown> {
       desk: () => undefined,
     },
     access: null,
-    compat: { anonymous: false },
     metricsElsewhere: false,
     clock: systemClock,
     log: pino({ level: "silent" }),

@@ -11,7 +11,8 @@ Lists are answered by pages: \`next\` of one page is \`cursor\` of the following
 \`instance\` is the request's id, which the header \`x-request-id\` of the answer and the log have too; a client may choose it
 by the same header. What is no HTTP, too large or too slow is answered on the connection with 400, 408, 414 or 431.
 
-A process that listens on loopback without tokens asks nobody who they are.`;
+A process that listens on loopback without tokens asks nobody who they are. The predecessor's endpoints, which are there
+with \`--compat\`, are described in docs/migration.md.`;
 
 const TAGS = [
   { name: "repos", description: "Git repos and what is wrong with them." },
@@ -23,7 +24,6 @@ const TAGS = [
   { name: "suspension", description: "Stopping and resuming work on a repo, an app or a host." },
   { name: "files", description: "Files and archives for hosts and containers that pull." },
   { name: "hooks", description: "Webhooks of Git servers. A signature or a token of the repo's own says who calls." },
-  { name: "compat", description: "The predecessor's endpoints; with `--compat` only." },
 ];
 
 const SECURITY_SCHEMES = {

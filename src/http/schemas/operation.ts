@@ -95,7 +95,7 @@ const Counts = z
   })
   .meta({ id: "OperationCounts", description: "Hosts by what became of them." });
 
-export const OperationHost = z
+const OperationHost = z
   .object({
     repo: z.string(),
     address: z.string(),

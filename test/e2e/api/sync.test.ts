@@ -144,6 +144,9 @@ describe("hosts in trouble", () => {
     expect(of(done, fails)).toMatchObject({ outcome: "Failed", apps: [{ app: WEB, reason: "TargetIsFolder" }] });
     expect(of(done, well)).toMatchObject({ outcome: "Synced", state: "Synced" });
     expect(textOn(well, "etc/new.conf")).toBe(text);
+    const few = await get<Operation>(controller, `/api/v1/operations/${begun.id}?outcome=Failed&outcome=Unreachable`);
+    expect(new Set(few.body.hosts!.map(({ port }) => port))).toEqual(new Set([down.port, fails.port]));
+    expect(few.body.counts).toEqual(done.counts);
     await rm(join(fails.dir, "etc/new.conf"), { recursive: true });
     await down.up();
     expect((await sync(controller, SCOPE)).phase).toBe("Succeeded");

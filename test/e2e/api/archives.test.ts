@@ -31,7 +31,7 @@ beforeAll(async () => {
   });
   controller = await world.start();
   await world.settled(1, 90_000);
-}, 180_000);
+}, 240_000);
 afterAll(() => world[Symbol.asyncDispose]());
 afterEach(() => sockets.splice(0).forEach((socket) => socket.destroy()));
 
@@ -75,7 +75,7 @@ test("200 MB go through without being held: the controller grows by less than 10
   expect(bytes).toBeGreaterThan(200 * MIB);
   expect(most - before).toBeLessThan(100 * MIB);
   await until(() => readers() === 0, 5000, "git to be done");
-}, 60_000);
+}, 180_000);
 
 test("a client that stops taking holds one git; when it leaves nothing is left", async () => {
   const socket = await stall();

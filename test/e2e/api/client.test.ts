@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePort, World, type Controller, type Ran } from "../../support/world.ts";
 import { until } from "../../support/fleet.ts";
 import { putOn, textOn } from "../on-host.ts";
@@ -15,6 +15,9 @@ const TOKENS = {
   operate: "operator-0123456789abcdef",
 };
 const WEB = "nginx/prod/web";
+
+// Each test starts the program several times.
+vi.setConfig({ testTimeout: 120_000 });
 
 let world: World;
 let controller: Controller;
@@ -90,6 +93,20 @@ describe("resync --server", () => {
     await until(() => textOn(first!, "etc/a.conf") === "a\n", 20_000, "the second resync");
     const calls = controller.log.filter(({ event }) => event === "ApiCall");
     expect(calls.at(-1)).toMatchObject({ who: "operate", what: "sync", full: true });
+  });
+
+  test("says of a repo that is suspended what the socket's answer says", async () => {
+    const set = async (what: string) => {
+      const headers = { authorization: `Bearer ${TOKENS.operate}`, "content-type": "application/json" };
+      const body = JSON.stringify({ repo: "files" });
+      const { status } = await fetch(`${controller.url}/api/v1/${what}`, { method: "POST", headers, body });
+      expect(status).toBe(200);
+    };
+    await set("suspend");
+    const asked = await ask(["resync", WEB]);
+    expect(asked).toEqual(await world.run("resync", WEB));
+    expect(asked).toMatchObject({ code: 0, stdout: expect.stringContaining("files is suspended") as string });
+    await set("resume");
   });
 
   test("says that a name is not known", async () => {

@@ -3,7 +3,7 @@ import type { RecentEvent } from "../../reconcile/recent-events.ts";
 import type { AppItem, HostItem } from "../../reconcile/report-items.ts";
 import { HttpProblem } from "../problem.ts";
 import { deskOf, type PublicServerOptions, type SiteDesk } from "../site.ts";
-import { Turnstile } from "../views/turnstile.ts";
+import { Entrance } from "./entrance.ts";
 import { Session } from "./session.ts";
 import { appTopic, eventTopic, hostTopic, type Topic } from "./topics.ts";
 
@@ -23,13 +23,13 @@ export class Watches {
   readonly #apps = new Watched<AppItem>(({ controller }) => appTopic(controller));
   readonly #hosts = new Watched<HostItem>(({ controller }) => hostTopic(controller));
   readonly #events = new Watched<RecentEvent>(({ events }) => eventTopic(events));
-  readonly #turnstile: Turnstile;
+  readonly #entrance: Entrance;
   #open = 0;
 
   constructor(options: WatchesOptions) {
     this.#options = options;
     this.#limit = options.limit ?? MOST_WATCHERS;
-    this.#turnstile = new Turnstile(options.clock);
+    this.#entrance = new Entrance(options.clock);
     options.closing.addEventListener("abort", () => {
       for (const watched of [this.#apps, this.#hosts, this.#events]) watched.end();
     });
@@ -55,7 +55,7 @@ export class Watches {
   /** Throws 503. */
   async #add<Item>(watched: Watched<Item>, reply: FastifyReply, matches: (item: Item) => boolean): Promise<void> {
     // Clients may come all at once.
-    await this.#turnstile.pass();
+    await this.#entrance.pass();
     const desk = deskOf(this.#options.site);
     if (this.#open >= this.#limit) {
       throw new HttpProblem(503, `${this.#limit} watchers are here already`, { headers: { "retry-after": "10" } });

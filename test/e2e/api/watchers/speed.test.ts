@@ -115,8 +115,8 @@ test(
         `loop held at most ${delays.opening} ms while they came, ${delays.telling} ms while they were told; ${Math.round(grown)} MiB more`,
     );
     expect(toldDelay).toBeLessThan(here(100));
-    // Fifty new connections in one turn, and what V8 collects of them.
-    expect(openDelay).toBeLessThan(here(500));
+    // Node takes all of them in one turn of the event loop, when they come at the same moment.
+    expect(openDelay).toBeLessThan(here(1000));
     expect(grown).toBeLessThan(150);
     expect(Math.max(told, again)).toBeLessThan(here(10_000));
   },

@@ -1,3 +1,5 @@
+import type { Server } from "node:http";
+import type { Socket } from "node:net";
 import type { FastifyReply } from "fastify";
 import type { Clock } from "../ports/clock.ts";
 import type { ApiServer } from "./api-server.ts";
@@ -18,11 +20,14 @@ declare module "fastify" {
 /** Lets requests under way end when the server closes, and keeps no connection open for another one. */
 export function closeGracefully(server: ApiServer, clock: Clock): void {
   const closing = new AbortController();
+  const { all, silent } = connectionsOf(server.server);
   let deadline: Disposable | undefined;
   server.decorate("closing", { getter: () => closing.signal });
   server.addHook("preClose", (done) => {
     closing.abort();
-    deadline = clock.after(CLOSE_DEADLINE, () => server.server.closeAllConnections());
+    // Node itself waits for those that have not asked anything yet, and for handshakes.
+    for (const socket of silent) socket.destroy();
+    deadline = clock.after(CLOSE_DEADLINE, () => all.forEach((socket) => socket.destroy()));
     done();
   });
   server.addHook("onClose", (_, done) => {
@@ -30,10 +35,24 @@ export function closeGracefully(server: ApiServer, clock: Clock): void {
     done();
   });
   server.addHook("onRequest", (request, reply, done) => {
+    silent.delete(request.raw.socket);
     // Hijacked replies too; what was written has left before the socket ends.
     reply.raw.once("finish", () => closing.signal.aborted && request.raw.socket.destroySoon());
     done();
   });
+}
+
+/** Open connections as the kernel has them, and those, decrypted, on which nothing was asked yet. */
+function connectionsOf(server: Server): { readonly all: ReadonlySet<Socket>; readonly silent: Set<Socket> } {
+  const all = new Set<Socket>();
+  const silent = new Set<Socket>();
+  const keepIn = (sockets: Set<Socket>) => (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  };
+  server.on("connection", keepIn(all));
+  server.on("setSecureContext" in server ? "secureConnection" : "connection", keepIn(silent));
+  return { all, silent };
 }
 
 /**

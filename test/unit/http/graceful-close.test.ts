@@ -47,6 +47,18 @@ describe("a server that closes", () => {
     await closed;
   });
 
+  test("waits for nobody who has not asked anything yet", async () => {
+    const clock = new ManualClock();
+    const { server, port, url } = await serve(() => {}, { clock });
+    const [silent, hesitant] = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
+    const ended = [silent, hesitant].map((socket) => once(socket, "close"));
+    hesitant.on("error", () => {}).write("GET /heal");
+    await fetch(`${url}/healthz`);
+    await server.close();
+    await Promise.all(ended);
+    expect(clock.timers).toBe(0);
+  });
+
   test("cuts off what does not end in 5 s", async () => {
     const clock = new ManualClock();
     const hangs = Promise.withResolvers<void>();

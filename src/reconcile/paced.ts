@@ -5,7 +5,7 @@ const PAUSE = 50;
 const LONGEST_PAUSE = 1000;
 
 /** A run is followed by a pause so many times as long: however many ask, it takes a small share of the time. */
-const REST = 10;
+const REST = 20;
 
 /**
  * Work that many ask for and that is done for all of them at once. Whoever asks gets what a run found

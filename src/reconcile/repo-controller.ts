@@ -304,7 +304,7 @@ export class RepoController implements AsyncDisposable {
 
   /** What a sync would do now; touches no host. */
   plan(selection: Selection): Promise<PlannedHost[]> {
-    return planFleet(this.#fleet, this.#options.source, this.#options.prune, selection);
+    return planFleet(this.#fleet, this.#options, selection);
   }
 
   /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */

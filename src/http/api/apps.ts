@@ -54,9 +54,10 @@ export function appRoutes(server: ApiServer, { site }: PublicServerOptions): voi
         response: { 200: App, ...NAMED_PROBLEMS },
       },
     },
-    async ({ params }) => {
+    async ({ params }, reply) => {
       const [repo] = await reposUpToDate(site, params.repo);
-      return repo!.reports.app(appKey(params)).item;
+      const { item } = repo!.reports.app(appKey(params));
+      return await server.sharedAnswers.sendText(reply, appText(item));
     },
   );
 }

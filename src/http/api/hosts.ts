@@ -9,7 +9,6 @@ import { hostText } from "../views/item-texts.ts";
 import { sendList } from "../views/lists.ts";
 import { hostMatcher } from "../views/matching.ts";
 import { repoNamed, reposUpToDate } from "../views/repos.ts";
-import { sendJson } from "../views/shared-answers.ts";
 import { watchHosts } from "../watch/watch.ts";
 import { watchable } from "../watch/watchable.ts";
 
@@ -56,7 +55,7 @@ export function hostRoutes(server: ApiServer, { site }: PublicServerOptions): vo
     async ({ params }, reply) => {
       const [repo] = await reposUpToDate(site, params.repo);
       const [found, ...others] = repo!.reports.hostsNamed(params.host);
-      if (others.length === 0) return sendJson(reply, hostText(found!.item));
+      if (others.length === 0) return await server.sharedAnswers.sendText(reply, hostText(found!.item));
       const keys = [found!, ...others].slice(0, NAMED).map(({ key }) => key);
       throw new HttpProblem(400, `${others.length + 1} hosts at ${params.host}, name one: ${keys.join(", ")}`);
     },

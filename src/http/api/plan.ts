@@ -10,7 +10,6 @@ import { NAMED_PROBLEMS } from "../schemas/problems.ts";
 import { deskOf, type PublicServerOptions } from "../site.ts";
 import { opened } from "../views/item-texts.ts";
 import { repoNamed } from "../views/repos.ts";
-import { sendJson } from "../views/shared-answers.ts";
 import { commaSeparated, textInTurns } from "../views/text-in-turns.ts";
 
 export function planRoutes(server: ApiServer, { site, clock }: PublicServerOptions): void {
@@ -19,7 +18,7 @@ export function planRoutes(server: ApiServer, { site, clock }: PublicServerOptio
     repoNamed(site, named.scope!.repo!);
     const { controller } = deskOf(site);
     const plan = await (refresh ? controller.plan(named, giveUpSignal(reply)) : controller.planKnown(named));
-    return sendJson(reply, await textInTurns(planPieces(plan), clock));
+    return await server.sharedAnswers.sendText(reply, await textInTurns(planPieces(plan), clock));
   };
   server.get(
     "/api/v1/apps/:repo/:mod/:env/:app/plan",

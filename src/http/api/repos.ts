@@ -20,7 +20,10 @@ export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         response: { 200: z.object({ items: z.array(Repo) }).meta({ id: "RepoList" }), ...PROBLEMS },
       },
     },
-    async () => ({ items: (await reposUpToDate(site)).map(repoItem) }),
+    async (_, reply) => {
+      const repos = await reposUpToDate(site);
+      return await server.sharedAnswers.sendText(reply, JSON.stringify({ items: repos.map(repoItem) }));
+    },
   );
   server.get(
     "/api/v1/repos/:repo",
@@ -34,7 +37,10 @@ export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         response: { 200: Repo, ...NAMED_PROBLEMS },
       },
     },
-    async ({ params }) => repoItem((await reposUpToDate(site, params.repo))[0]!),
+    async ({ params }, reply) => {
+      const [repo] = await reposUpToDate(site, params.repo);
+      return await server.sharedAnswers.sendText(reply, JSON.stringify(repoItem(repo!)));
+    },
   );
 }
 

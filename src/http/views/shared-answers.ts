@@ -62,9 +62,15 @@ export class SharedAnswers {
     const etag = this.#etagOf(question);
     const known = hasAlready(request.headers["if-none-match"], etag);
     const text = known ? null : await this.#textOf(question, etag);
-    await this.#turnstile.pass();
-    void reply.headers({ etag, "cache-control": "private, no-cache" });
-    return text ? sendJson(reply, text) : reply.code(304).send();
+    return await this.#turnstile.pass(() => {
+      void reply.headers({ etag, "cache-control": "private, no-cache" });
+      return text ? sendJson(reply, text) : reply.code(304).send();
+    });
+  }
+
+  /** Sends what is JSON already and is nobody else's answer. */
+  sendText(reply: FastifyReply, text: string | Buffer): Promise<FastifyReply> {
+    return this.#turnstile.pass(() => sendJson(reply, text));
   }
 
   #etagOf({ name, version }: Question): string {
@@ -116,7 +122,6 @@ export class SharedAnswers {
   }
 }
 
-/** Sends what is JSON already. */
-export function sendJson(reply: FastifyReply, text: string | Buffer): FastifyReply {
+function sendJson(reply: FastifyReply, text: string | Buffer): FastifyReply {
   return reply.type("application/json; charset=utf-8").send(text);
 }

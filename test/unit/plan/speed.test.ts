@@ -115,7 +115,7 @@ test("`plan` of a fleet in memory: hosts that need the same share one plan objec
   const hosts = Array.from({ length: HOSTS }, (_, index) => makeHost(`h${index}`));
   fleet.setHosts(new Map(Array.from({ length: 10 }, (_, app) => [key(app), hosts])));
   const start = performance.now();
-  const planned = await planFleet(fleet, source, PRUNE);
+  const planned = await planFleet(fleet, { source, prune: PRUNE, clock });
   console.log(`planFleet of 10,000 new hosts: ${(performance.now() - start).toFixed(1)} ms`);
   expect(planned).toHaveLength(HOSTS);
   expect(new Set(planned.map(({ plan }) => plan)).size).toBe(1);

@@ -43,7 +43,7 @@ test("whoever asks while a run is under way gets one that begins after it", asyn
 
 test.each([
   { takes: 0, pause: 50 },
-  { takes: 20, pause: 200 },
+  { takes: 20, pause: 400 },
   { takes: 5000, pause: 1000 },
 ])("a run of $takes ms is followed by a pause of $pause ms", async ({ takes, pause }) => {
   const { clock, begun, paced } = setUp(takes);

@@ -5,6 +5,7 @@ import { until } from "../../support/fleet.ts";
 import { KubeWorld } from "../../support/kube-world.ts";
 import { Candidate } from "../../support/kube/candidate.ts";
 import { describeOwnKube, startKube, type Kube } from "../../support/kube.ts";
+import { asChart, grant } from "./chart-account.ts";
 
 describeOwnKube("the API in Kubernetes", () => {
   let kube: Kube;
@@ -48,7 +49,7 @@ describeOwnKube("the API in Kubernetes", () => {
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
   test("a ServiceAccount may what its Role says", async () => {
-    const controller = await world.start("a", { args: ["--kubernetes-auth"] });
+    const controller = await world.start("a", { args: ["--kubernetes-auth"], ...(await asChart(world)) });
     await world.settled(2);
     const reader = await tokenWith("reader", ["get", "list"], ours("configrepos", "configapps", "confighosts"));
     const stranger = await tokenWith("stranger", ["get"], ["configmaps"]);
@@ -71,6 +72,20 @@ describeOwnKube("the API in Kubernetes", () => {
     expect(sync.status).toBe(403);
     expect((await get("/metrics")).status).toBe(200);
   });
+
+  test("a controller that may not ask who callers are lets nobody in, and says why, until it may", async () => {
+    const values = { api: { rbac: { create: false } } };
+    const controller = await world.start("a", { args: ["--kubernetes-auth"], ...(await asChart(world, { values })) });
+    const reader = await tokenWith("reader", ["list"], ours("configrepos"));
+    const get = () => fetch(`${controller.url}/api/v1/repos`, { headers: bearer(reader) });
+    const refused = await get();
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get("retry-after")).not.toBeNull();
+    expect(await refused.json()).toMatchObject({ reason: "KubernetesForbidden" });
+    expect(JSON.stringify(controller.logged("KubernetesForbidden"))).toContain("tokenreviews");
+    await grant(world);
+    await until(async () => (await get()).status === 200, 30_000, "the reader to be let in");
+  }, 90_000);
 
   test("the Roles of docs/kubernetes.md let a ServiceAccount read and operate", async () => {
     const controller = await world.start("a", { args: ["--kubernetes-auth"] });

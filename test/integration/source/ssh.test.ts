@@ -67,6 +67,14 @@ describe.skipIf(SSHD === undefined)("credentials over ssh", () => {
     await dir[Symbol.asyncDispose]();
   });
 
+  it("pushes with the key of the secret", async () => {
+    await using fresh = await temporaryFolder();
+    const secret = async () => new Map(Object.entries({ identity, known_hosts: knownHosts }));
+    await using source = openSource({ url, dir: fresh.path, secret });
+    const change = { path: "nginx/prod/web/etc/new.conf", edit: () => Buffer.from("a=1\n"), message: "change" };
+    expect(await source.editor.commit(change, signal)).toBe(await repo.commitOf("main"));
+  });
+
   it("reaches the remote with the key and the known_hosts of the secret", async () => {
     const secret = new Map([
       ["identity", identity.trimEnd()],

@@ -89,7 +89,7 @@ describe("while the server goes on answering others", () => {
     await until(async () => (await connections()) < 50, 20_000, "the connections to be gone");
   }, 90_000);
 
-  test("what comes a byte at a time is 408, and an answer that nobody reads is broken off", async () => {
+  test("what comes a byte at a time is 408, and an answer that nobody reads is broken off, one that is long in coming not", async () => {
     const headers = dripped("GET /api/v1/repos HTTP/1.1\r\nhost: 127.0.0.1\r\n", "x-more: 1\r\n");
     const body = dripped(`${JSON_POST}content-length: 100000\r\n\r\n{"all":true}`, " ");
     const unread = open();
@@ -100,9 +100,19 @@ describe("while the server goes on answering others", () => {
     const slow = answerIn(await body);
     expect(slow.status).toBe(408);
     expect(JSON.parse(slow.body)).toMatchObject({ status: 408, title: "Request Timeout" });
+    const [host] = world.fleet.hosts;
+    await host!.freeze();
+    const patient = fetch(`${controller.url}/api/v1/sync?wait=40s`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ all: true, full: true }),
+    });
     expect(isConnectedTo(unread)).toBe(true);
     await until(async () => !isConnectedTo(unread), 90_000, "whoever reads nothing to be cut off");
     unread.destroy();
+    // An answer that is long in coming is none that nobody reads.
+    expect((await patient).status).toBe(202);
+    await host!.thaw();
   }, 150_000);
 });
 

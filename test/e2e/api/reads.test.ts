@@ -249,9 +249,13 @@ describe("while something is wrong", () => {
   test("a host that is down is unreachable, lags, and its plan says what it would get", async () => {
     await third.down();
     await world.repo.commit({ [`${TEST}/etc/test.conf`]: "3\n", [`${TEST}/etc/new.conf`]: "1\n" });
-    await until(async () => (await hosts("?state=Unreachable")).length === 1, 20_000, "the host to be unreachable");
-    const { body: app } = await get<App>(controller, `/api/v1/apps/files/${TEST}`);
+    const read = async () => (await get<App>(controller, `/api/v1/apps/files/${TEST}`)).body;
+    // A look may miss it before the commit is seen.
+    const lags = async () => (await read()).state === "Unreachable" && (await read()).lagSince !== undefined;
+    await until(lags, 20_000, "the host to lag and be unreachable");
+    const app = await read();
     expect(app).toMatchObject({ state: "Unreachable", hosts: { total: 1, unreachable: 1 } });
+    expect(ports(await hosts("?state=Unreachable"))).toEqual([third.port]);
     expect(Object.values(app.reasons)).toEqual([1]);
     expect(Date.parse(app.lagSince!)).toBeGreaterThan(0);
     expect(names(await apps("?state=Unreachable"))).toContain(TEST);

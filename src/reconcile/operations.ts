@@ -10,8 +10,8 @@ const KEPT = 3_600_000;
 const LIMITS = {
   /** Of those that are over the oldest go first when there are more, */
   operations: 1000,
-  /** or when all of them have more results of hosts. */
-  hosts: 200_000,
+  /** or when all of them hold more results, of apps on hosts: 0.3 KB each. */
+  results: 200_000,
   /** Each holds on to its hosts until its end. */
   running: 100,
 };
@@ -36,9 +36,9 @@ export class Operations implements AsyncDisposable {
   readonly #operations = new Map<string, SyncOperation>();
   readonly #byKey = new Map<string, SyncOperation>();
   /** In the order in which they ended. */
-  readonly #over = new Map<string, { readonly timer: Disposable; readonly hosts: number; readonly keys: string[] }>();
+  readonly #over = new Map<string, { readonly timer: Disposable; readonly results: number; readonly keys: string[] }>();
   #running = 0;
-  #overHosts = 0;
+  #overResults = 0;
   #ended: FssyncError | null = null;
 
   constructor(options: { controller: Controller; clock: Clock; limits?: Partial<typeof LIMITS> }) {
@@ -113,25 +113,25 @@ export class Operations implements AsyncDisposable {
   #finish(operation: SyncOperation, error: FssyncError | null = null): void {
     if (operation.finishedAt !== null) return;
     operation.finish(this.#clock.now(), error);
-    const { id, size } = operation;
+    const { id, results } = operation;
     const keys = [...this.#byKey].filter(([, one]) => one === operation).map(([key]) => key);
-    this.#over.set(id, { timer: this.#clock.after(KEPT, () => this.#forget(id)), hosts: size, keys });
+    this.#over.set(id, { timer: this.#clock.after(KEPT, () => this.#forget(id)), results, keys });
     this.#running -= 1;
-    this.#overHosts += size;
+    this.#overResults += results;
     const limits = this.#limits;
     // What has just ended stays, for whoever asked for it.
-    while (this.#over.size > 1 && (this.#operations.size > limits.operations || this.#overHosts > limits.hosts)) {
+    while (this.#over.size > 1 && (this.#operations.size > limits.operations || this.#overResults > limits.results)) {
       this.#forget(this.#over.keys().next().value!);
     }
   }
 
   #forget(id: string): void {
-    const { timer, hosts, keys } = this.#over.get(id)!;
+    const { timer, results, keys } = this.#over.get(id)!;
     timer[Symbol.dispose]();
     this.#over.delete(id);
     this.#operations.delete(id);
     for (const key of keys) this.#byKey.delete(key);
-    this.#overHosts -= hosts;
+    this.#overResults -= results;
   }
 }
 

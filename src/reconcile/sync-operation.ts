@@ -42,6 +42,7 @@ export class SyncOperation {
   #problems: readonly (Problem & { readonly repo: string })[] = [];
   #total = 0;
   #attempted = 0;
+  #results = 0;
   readonly #counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
   readonly #hosts = new Map<string, OperationHost>();
   readonly #over = new AbortController();
@@ -96,6 +97,11 @@ export class SyncOperation {
     return this.#hosts.size;
   }
 
+  /** How much of it there is to keep: an entry for each app on a host, at least one a host. */
+  get results(): number {
+    return this.#results;
+  }
+
   /** Takes in what it is for; from then on each host as it is attempted. */
   begin(parts: readonly SyncPart[]): void {
     const meant = parts.filter(({ repo, selection }) => concerns(repo, selection));
@@ -146,9 +152,14 @@ export class SyncOperation {
     const before = this.#hosts.get(id);
     if (before) this.#counts[before.outcome] -= 1;
     this.#counts[outcome.outcome] += 1;
+    this.#results += weightOf(outcome) - (before ? weightOf(before) : 0);
     const { address, port = 22 } = parseHostText(key)!;
     this.#hosts.set(id, { repo, address, port, attempted, ...outcome });
   }
+}
+
+function weightOf({ apps }: HostOutcome): number {
+  return Math.max(1, apps.length);
 }
 
 /** The one object that is meant, or the repo. */

@@ -19,7 +19,7 @@ const [h0, h1] = [makeHost("h0"), makeHost("h1")];
 const forever = new AbortController().signal;
 
 /** `web` on both hosts, synced. */
-async function setUp(limits: { readonly hosts?: number } = {}, overrides: Partial<RepoControllerOptions> = {}) {
+async function setUp(limits: { readonly results?: number } = {}, overrides: Partial<RepoControllerOptions> = {}) {
   const rig = new Rig(overrides);
   onTestFinished(() => rig[Symbol.asyncDispose]());
   rig.source.push({ [WEB]: { a: "1" } });
@@ -233,8 +233,8 @@ describe("what is kept", () => {
     ]);
   });
 
-  test("so many results of hosts at most; the last one stays although it alone has more", async () => {
-    const { rig, operations, done } = await setUp({ hosts: 3 });
+  test("so many results of apps on hosts at most; the last one stays although it alone has more", async () => {
+    const { rig, operations, done } = await setUp({ results: 3 });
     const [one, two] = [await done(FULL), await done({ ...FULL, hosts: [h0.address] })];
     expect([one.size, two.size, operations.list()]).toEqual([2, 1, [two, one]]);
     const three = await done({ ...FULL, hosts: [h1.address] });

@@ -1,5 +1,5 @@
 import type { AppKey } from "../model/app.ts";
-import { parseHostText, type HostKey } from "../model/host.ts";
+import { hostKey, parseHostText, type HostKey } from "../model/host.ts";
 import { hostOrder } from "../model/host-order.ts";
 import { comparePaths } from "../model/path.ts";
 import type { AppRecord } from "../model/record.ts";
@@ -110,10 +110,7 @@ export class FleetReport {
 
   /** All at an address, or the one at an address and port; at least one. Throws UnknownName. */
   hostsNamed(name: string): readonly ReportedHost[] {
-    const named = parseHostText(name);
-    const found = [...this.#hosts.values()].filter(({ item: { address, port } }) => {
-      return named?.address === address && (named.port ?? port) === port;
-    });
+    const found = this.#hostsAt(parseHostText(name));
     if (found.length === 0) throw unknownHost(name);
     return found;
   }
@@ -123,6 +120,12 @@ export class FleetReport {
       apps: countStates([...this.#apps.values()].map(({ item }) => item.state)),
       hosts: countStates([...this.#hosts.values()].map(({ item }) => item.state)),
     });
+  }
+
+  #hostsAt(named: ReturnType<typeof parseHostText>): readonly ReportedHost[] {
+    if (named?.port === undefined) return this.hosts.filter(({ item }) => item.address === named?.address);
+    const found = this.#hosts.get(hostKey(named.address, named.port));
+    return found ? [found] : [];
   }
 
   async #look(): Promise<void> {

@@ -27,13 +27,13 @@ export function statusRoute(server: ApiServer, { site }: PublicServerOptions): v
       },
     },
     async (request, reply) => {
-      const repos = await reposUpToDate(site);
-      const { app: named = [] } = request.query;
+      const { repo: ofRepo, app: named = [] } = request.query;
+      const repos = await reposUpToDate(site, ofRepo);
       for (const name of named) requireApp(repos, name);
       const apps = named.length > 0 ? new Set(named as AppKey[]) : null;
       const heads = repos.map(headOf);
       return server.sharedAnswers.send(request, reply, {
-        name: JSON.stringify(["status", named]),
+        name: JSON.stringify(["status", request.query]),
         version: [versionOf(repos), ...heads].join("\n"),
         *pieces() {
           yield `{"repos":[`;

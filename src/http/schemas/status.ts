@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { StatusApp } from "./app.ts";
 import { StatusHost } from "./host.ts";
-import { oneOrMore } from "./lists.ts";
+import { filters, oneOrMore } from "./lists.ts";
 import { RepoProblem, RevisionText } from "./terms.ts";
 
 /** `fssync status -o json`. */
@@ -21,6 +21,7 @@ export const Status = z
   .meta({ id: "Status", description: "All there is to know, as `fssync status -o json` prints it." });
 
 export const StatusQuery = z.strictObject({
+  repo: filters.repo,
   app: oneOrMore(z.string().min(1).max(1024))
     .optional()
     .describe("`mod/env/app`; only these, and of hosts only what concerns them. May be given several times."),

@@ -151,6 +151,7 @@ describe("while all is well", () => {
     const { body: ofApp } = await get<StatusReport>(controller, `/api/v1/status?app=${API}`);
     const printed = JSON.parse((await world.run("status", API, "-o", "json")).stdout) as StatusReport;
     expect(sorted(ofApp)).toEqual(sorted(printed));
+    expect((await get<StatusReport>(controller, "/api/v1/status?repo=files")).body).toEqual(body);
     const { body: ofBoth } = await get<StatusReport>(controller, `/api/v1/status?app=${API}&app=${TEST}`);
     expect(ofBoth.repos[0]!.hosts.flatMap((host) => host.apps.map(({ app }) => app))).toEqual([API, API, TEST]);
   });
@@ -183,6 +184,7 @@ describe("what nobody knows, or nobody understands", () => {
   test.each([
     ["/api/v1/repos/others", "no repo others; there are files"],
     ["/api/v1/apps?repo=others", "no repo others"],
+    ["/api/v1/status?repo=others", "no repo others"],
     ["/api/v1/hosts?repo=others&watch=true", "no repo others"],
     ["/api/v1/apps/others/nginx/prod/web", "no repo others"],
     ["/api/v1/apps/files/nginx/prod/wbe", "no app nginx/prod/wbe"],

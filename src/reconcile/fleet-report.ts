@@ -134,8 +134,10 @@ export class FleetReport {
     this.#moved = new Set();
     const hosts = this.#suspended === null ? this.#allHosts() : this.#movedHosts(moved, this.#suspended);
     this.#suspended = this.#parts.suspension.now;
-    for (const app of moved) {
-      this.#lookAtApp(app);
+    // As it was when the hosts were chosen: what Git wants may change on the way, and is then looked at next time.
+    const desired = [...moved].map((app) => [app, this.#parts.fleet.known.get(app)] as const);
+    for (const [app, wanted] of desired) {
+      this.#lookAtApp(app, wanted);
       await turns.pause();
     }
     for (const key of hosts) {
@@ -164,8 +166,7 @@ export class FleetReport {
     return found;
   }
 
-  #lookAtApp(key: AppKey): void {
-    const desired = this.#parts.fleet.known.get(key);
+  #lookAtApp(key: AppKey, desired: DesiredOfApp | undefined): void {
     const before = this.#apps.get(key);
     if (!desired) {
       if (!this.#apps.delete(key)) return;

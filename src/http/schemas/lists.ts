@@ -3,7 +3,7 @@ import { StateName } from "./terms.ts";
 
 /** What lists are asked with: which part of them, and of what. */
 
-export const MOST_ITEMS = 5000;
+const MOST_ITEMS = 5000;
 
 const name = z.string().min(1).max(255);
 

@@ -42,7 +42,7 @@ export function shareAnswers(server: ApiServer, clock: Clock): void {
  * Answers that many ask for at once: each is put into words once, in small pieces between which syncs go on, and
  * sent to all; who has it already is told just that.
  */
-export class SharedAnswers {
+class SharedAnswers {
   readonly #clock: Clock;
   readonly #turnstile: Turnstile;
   /** Versions count from the start of the process. */

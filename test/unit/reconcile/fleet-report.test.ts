@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
 import { reportRepo } from "../../../src/plan/status-report.ts";
@@ -170,3 +170,31 @@ test("hosts are counted by their worst app, apps by their worst host", async () 
     apps: { total: 2, synced: 1, failed: 1 },
   });
 });
+
+test("what Git wants otherwise while a look is under way is seen by the next one", async () => {
+  const { rig, look } = await setUp();
+  const refusal = { reason: "UnsupportedFile", message: "a submodule" } as const;
+  const { fleet, reports } = rig.controller;
+  await look();
+  rig.clock.advance(1000);
+  fleet.touch([API, WEB]);
+  const slow = vi.spyOn(rig.clock, "monotonic").mockImplementation(counting());
+  const underWay = reports.upToDate();
+  // It has chosen its hosts, has looked at one app, and waits for its next turn.
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  const apps = new Map([...fleet.desired].map(([key, app]) => [key, { ...app, refused: refusal }]));
+  fleet.setDesired({ apps, revision: fleet.revision! });
+  slow.mockRestore();
+  await quiet();
+  rig.clock.advance(1000);
+  await underWay;
+  const { hosts, app } = await look();
+  expect(app(WEB)).toMatchObject({ state: "Failed", ...refusal });
+  expect(hosts.map(({ state }) => state)).toEqual(["Failed", "Failed", "Failed"]);
+});
+
+/** A clock that goes on by a second at each look. */
+function counting(): () => number {
+  let now = 1_000_000;
+  return () => (now += 1000);
+}

@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { Clock } from "../../ports/clock.ts";
 
 /** Reads may have so much of the time in which the event loop has work, and of the time in which it has none. */
-const SHARE_OF_ACTIVE = 0.05;
+const SHARE_OF_ACTIVE = 0.1;
 const SHARE_OF_IDLE = 0.5;
 
 /** As much as can be saved up, milliseconds: what syncs wait for at the most. */
@@ -15,7 +15,7 @@ const COST = 2;
 const PAUSE = 10;
 
 /** However busy we are, one is answered after so many milliseconds. */
-const PATIENCE = 50;
+const PATIENCE = 20;
 
 /** Milliseconds since some start in which the event loop had work, and in which it had none. */
 export interface LoopTime {

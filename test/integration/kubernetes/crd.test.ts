@@ -22,6 +22,8 @@ const URLS = ["http://cmdb.example.com/sd", "https://cmdb.example.com:8443/a?b=c
 const TEXTS: SampleOptions["texts"] = {
   "git.url": ["https://a.example/b.git", "git@a.example:b.git", "ssh://git@[2001:db8::1]:22/~b", "gitlab:a"],
   "git.branch": ["main", "release/1.2", "ümläut", "a@b"],
+  "author.name": ["fssync", "Ünal O'Neil, Jr."],
+  "author.email": ["fssync@localhost", "a b"],
   interval: DURATIONS,
   timeout: DURATIONS,
   connectTimeout: DURATIONS,
@@ -112,7 +114,13 @@ describeKube("the CRDs on an API server", () => {
     const spec = { git: { url: "https://a.example/b.git" }, inventory: { httpSD: { url: "http://a.example/sd" } } };
     const stored = await create("ConfigRepo", spec);
     expect(stored.spec).toEqual({
-      git: { ...spec.git, branch: "main", interval: "10s", timeout: "60s" },
+      git: {
+        ...spec.git,
+        branch: "main",
+        interval: "10s",
+        timeout: "60s",
+        author: { name: "fssync", email: "fssync@localhost" },
+      },
       layout: {},
       inventory: {
         interval: "60s",

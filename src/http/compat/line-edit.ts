@@ -7,8 +7,7 @@ export interface LineEdit {
   readonly datas: ReadonlyMap<string, string>;
 }
 
-/** `key=value`; spaces around both belong to the line, not to them. */
-const LINE = /^([ \t]*(?:\u00ef\u00bb\u00bf)?)([^=]*?)([ \t]*=[ \t]*)(.*?)(\r?\n?)$/s;
+const BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf";
 const COMMENT = /^[ \t]*[#;]/;
 const LFS = "version https://git-lfs.github.com/spec/";
 
@@ -56,15 +55,52 @@ export function checkLine(key: string, value: string): void {
     throw new HttpProblem(400, `datas: ${named} or its value is no Unicode text`);
 }
 
+interface KeyValue {
+  readonly key: string;
+  /** Where the value begins and ends in the line. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * `key=value`; spaces around both belong to the line, not to them. Undefined for a line that is none, and for comments.
+ * No regular expression: with one, a line of blanks takes time by the cube of its length.
+ */
+function parse(line: string): KeyValue | undefined {
+  const equals = line.indexOf("=");
+  if (equals < 0 || COMMENT.test(line)) return undefined;
+  let begin = blanksEnd(line, 0);
+  if (line.startsWith(BYTE_ORDER_MARK, begin)) begin += BYTE_ORDER_MARK.length;
+  let end = equals;
+  while (end > begin && isBlank(line[end - 1])) end -= 1;
+  const from = blanksEnd(line, equals + 1);
+  const to = line.length - lineEnd(line).length;
+  return { key: line.slice(begin, end), from, to };
+}
+
 function keyOf(line: string): string | undefined {
-  return COMMENT.test(line) ? undefined : LINE.exec(line)?.[2];
+  return parse(line)?.key;
 }
 
 function replaced(line: string, values: ReadonlyMap<string, string>): string {
-  const value = values.get(keyOf(line) ?? "");
+  const parsed = parse(line);
+  const value = parsed && values.get(parsed.key);
   if (value === undefined) return line;
-  const [, lead, key, equals, , end] = LINE.exec(line)!;
-  return `${lead}${key}${equals}${value}${end}`;
+  return line.slice(0, parsed!.from) + value + line.slice(parsed!.to);
+}
+
+function blanksEnd(line: string, from: number): number {
+  let at = from;
+  while (isBlank(line[at])) at += 1;
+  return at;
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === " " || character === "\t";
+}
+
+function lineEnd(line: string): string {
+  return ["\r\n", "\n", "\r"].find((end) => line.endsWith(end)) ?? "";
 }
 
 /** New lines end as the last ones do; a file whose last line has no end has none afterwards either. */

@@ -88,9 +88,11 @@ function part(field: string, name: string): string {
 
 /** In the repo. Scripts write `/etc/nginx/` as well as `etc/nginx`. */
 function fileOf(app: AppId, { path, filename }: Body): string {
-  const folders = path.replace(/^\/+|\/+$/g, "");
-  const names = folders === "" ? [] : folders.split("/").map((name) => part("path", name));
-  return [appKey(app), ...names, part("filename", filename)].join("/");
+  const names = path.split("/");
+  const first = names.findIndex((name) => name !== "");
+  const last = names.findLastIndex((name) => name !== "");
+  const folders = first < 0 ? [] : names.slice(first, last + 1).map((name) => part("path", name));
+  return [appKey(app), ...folders, part("filename", filename)].join("/");
 }
 
 function lineEdit({ operate, datas }: Body): LineEdit {

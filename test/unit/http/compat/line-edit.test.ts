@@ -30,6 +30,12 @@ describe("edit", () => {
     expect(edit(before, "edit", datas)).toBe(after);
   });
 
+  it("takes a line of a MiB of blanks, or of what nearly is a pair, without stopping all else", () => {
+    const long = " ".repeat(1024 * 1024);
+    for (const line of [long, `x${long}y`, `${long}=`, `x${long}=1`, `x=${long}y`, `x=${"\r".repeat(1024 * 1024)}y`])
+      expect(edit(`a=1\n${line}\n`, "edit", { a: "2" }) === `a=2\n${line}\n`).toBe(true);
+  });
+
   it("refuses a key that no line has, by name, and does nothing", () => {
     expect(() => edit("a=1\n#c=1\n", "edit", { a: "2", b: "2", c: "2" })).toThrow(
       expect.objectContaining({ statusCode: 404, message: "the file has no key b, c" }),

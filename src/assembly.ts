@@ -176,7 +176,7 @@ export function assembleRepo(config: ConfigRepo, around: RepoSurroundings): Asse
 
 function hookOf({ branch, webhook }: ConfigRepo["spec"]["git"], secrets: Secrets): Hook {
   const secret = reader(secrets, webhook?.secretRef);
-  return { branch, ...(secret && { secret }) };
+  return { branch, ...(webhook && { secretName: webhook.secretRef.name }), ...(secret && { secret }) };
 }
 
 /** As many checks at most as leave half of the workers to syncs. */

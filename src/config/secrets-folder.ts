@@ -1,7 +1,7 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FssyncError } from "../model/errors.ts";
-import type { Secrets } from "../ports/secrets.ts";
+import { SecretEmpty, type Secrets } from "../ports/secrets.ts";
 import { secretValue } from "./secret-value.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
@@ -28,8 +28,7 @@ export class SecretsFolder implements Secrets {
       if (value === undefined) continue;
       values.set(key, secretValue(key, value));
     }
-    if (values.size === 0)
-      throw new FssyncError("SecretInvalid", `Secret ${name}: ${folder} holds no files, one a key`);
+    if (values.size === 0) throw new SecretEmpty(`Secret ${name}: ${folder} holds no files, one a key`);
     return values;
   }
 }

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { secretValue } from "../config/secret-value.ts";
 import { FssyncError } from "../model/errors.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
-import type { Secrets } from "../ports/secrets.ts";
+import { SecretEmpty, type Secrets } from "../ports/secrets.ts";
 import type { KubeClient } from "./client.ts";
 import { Informer } from "./informer.ts";
 
@@ -50,7 +50,7 @@ export class WatchedSecrets implements Secrets, AsyncDisposable {
     }
     const values = informer.cache.get(`${namespace}/${name}`);
     if (!values) throw new FssyncError("SecretInvalid", `there is no ${what}`);
-    if (values.size === 0) throw new FssyncError("SecretInvalid", `${what} has no keys`);
+    if (values.size === 0) throw new SecretEmpty(`${what} has no keys`);
     return values;
   }
 

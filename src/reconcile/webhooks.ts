@@ -2,11 +2,15 @@ import type { Logger } from "pino";
 import { asFssyncError } from "../model/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { RepoTelemetry, WebhookResult } from "../ports/telemetry.ts";
+import { SecretEmpty } from "../ports/secrets.ts";
 import { Collapsed } from "./collapsed.ts";
+import { parseHookSecrets } from "./hook-secrets.ts";
 
 export interface Hook {
   readonly branch: string;
-  /** The keys of the Secret that signs webhooks; absent when none is named: no webhook is believed then. */
+  /** What the Secret that signs webhooks is called. */
+  readonly secretName?: string;
+  /** The keys of that Secret; absent when none is named: no webhook is believed then. */
   readonly secret?: () => Promise<ReadonlyMap<string, string>>;
 }
 
@@ -21,11 +25,8 @@ export interface WebhooksOptions extends Hook {
 /** Between two looks that webhooks ask for, and between two reads of the Secret, milliseconds. */
 const WINDOW = 1000;
 
-/** How long the last good secrets hold while the Secret cannot be read, milliseconds. */
+/** How long the last secrets hold while the Secret cannot be read, milliseconds. */
 const PATIENCE = 300_000;
-
-/** Key of the Secret. */
-const KEY = "token";
 
 /** Those who may say that the branch of a repo moved, and what comes of it: a look at Git, however many say it. */
 export class Webhooks implements Disposable {
@@ -62,31 +63,29 @@ export class Webhooks implements Disposable {
   }
 
   async #readSecrets(): Promise<readonly string[]> {
-    const { secret, clock } = this.#options;
+    const { secret, secretName = "of git.webhook", clock } = this.#options;
     if (!secret) return [];
     try {
-      const secrets = secretsOf(await secret());
+      const { secrets, faults } = parseHookSecrets(secretName, await secret());
       this.#good = { at: clock.monotonic(), secrets };
-      this.#note(secrets.length > 0 ? null : `the Secret of git.webhook has no key ${KEY}, or an empty one`);
+      this.#note(faults.length > 0 ? faults.join("; ") : null, secrets.length > 0);
     } catch (error) {
       this.#note(asFssyncError(error).message);
+      // What can be read, and has none, takes them back.
+      if (error instanceof SecretEmpty) this.#good = { at: clock.monotonic(), secrets: [] };
       if (clock.monotonic() - this.#good.at > PATIENCE) return [];
     }
     return this.#good.secrets;
   }
 
-  /** Each trouble is told once. */
-  #note(trouble: string | null): void {
+  /** Each trouble is told once; `others`: there are secrets that it does not concern. */
+  #note(trouble: string | null, others = false): void {
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
     const { log } = this.#options;
+    const facts = { reason: "SecretInvalid", message: trouble };
     if (trouble === null) log.info("webhooks can be verified again");
-    else log.warn({ reason: "SecretInvalid", message: trouble }, "webhooks cannot be verified");
+    else if (others) log.warn(facts, "some webhooks cannot be verified");
+    else log.warn(facts, "webhooks cannot be verified");
   }
-}
-
-/** One a line, so that the next and the last one hold together while a sender is moved from one to the other. */
-function secretsOf(keys: ReadonlyMap<string, string>): readonly string[] {
-  const lines = (keys.get(KEY) ?? "").split("\n").map((line) => line.trim());
-  return [...new Set(lines)].filter((line) => line !== "");
 }

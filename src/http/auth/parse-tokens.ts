@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { FssyncError } from "../../model/errors.ts";
+import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { Caller } from "../../ports/access.ts";
 
 export const ROLES = ["read", "pull", "operate"] as const;
@@ -15,27 +15,45 @@ const NAME = /^[\w.@:-]{1,64}$/;
 /** What a header can carry; no space, which would be a name beside a token. */
 const PRINTABLE = /^[\x21-\x7e]+$/;
 
-/**
- * The callers of a Secret whose keys are roles and whose lines are `NAME TOKEN` or `TOKEN`, by the digests of their
- * tokens. Throws SecretInvalid that names secret, key and line, and never a token.
- */
-export function parseTokens(secret: string, keys: ReadonlyMap<string, string>): ReadonlyMap<string, TokenCaller> {
+/** What a Secret says of tokens. */
+export interface Tokens {
+  /** By the digests of their tokens. */
+  readonly callers: ReadonlyMap<string, TokenCaller>;
+  /** What is wrong with the other lines, by secret, key and line, and never by the token. */
+  readonly faults: readonly string[];
+}
+
+/** The callers of a Secret whose keys are roles and whose lines are `NAME TOKEN` or `TOKEN`. */
+export function parseTokens(secret: string, keys: ReadonlyMap<string, string>): Tokens {
   const callers = new Map<string, TokenCaller>();
   const places = new Map<string, string>();
+  const faults: string[] = [];
   for (const [key, text] of keys) {
     const role = ROLES.find((one) => one === key);
-    if (!role) throw invalid(`Secret ${secret} has a key ${key}: expected ${ROLES.join(", ")}`);
-    for (const [index, line] of text.split(/\r?\n/).entries()) {
-      const place = `Secret ${secret}, key ${key}, line ${index + 1}`;
+    if (!role) faults.push(`Secret ${secret} has a key ${key}: expected ${ROLES.join(", ")}`);
+    else for (const [index, line] of text.split(/\r?\n/).entries()) take(line, role, index + 1);
+  }
+  return { callers, faults };
+
+  function take(line: string, role: Role, number: number): void {
+    const place = `Secret ${secret}, key ${role}, line ${number}`;
+    try {
       const found = parseLine(line, role, place);
-      if (!found) continue;
+      if (!found) return;
       const digest = digestOf(found.token);
-      const before = places.get(digest);
-      if (before !== undefined) throw invalid(`${place}: the same token as in ${before}; each token is for one name`);
+      refuseTwice(place, places.get(digest));
       places.set(digest, place);
       callers.set(digest, { name: found.name, role });
+    } catch (error) {
+      faults.push(asFssyncError(error).message);
     }
   }
+}
+
+/** For the start, where nothing held before. Throws SecretInvalid when a line is wrong, or there is no token. */
+export function parseFirstTokens(secret: string, keys: ReadonlyMap<string, string>): Tokens["callers"] {
+  const { callers, faults } = parseTokens(secret, keys);
+  if (faults.length > 0) throw invalid(faults[0]!);
   if (callers.size === 0) throw invalid(`Secret ${secret} holds no tokens`);
   return callers;
 }
@@ -56,6 +74,10 @@ function parseLine(line: string, role: Role, place: string): { name: string; tok
     throw invalid(`${place}: the token has ${token.length} characters; ${SHORTEST} are the least`);
   if (!PRINTABLE.test(token)) throw invalid(`${place}: the token holds characters that no header can carry`);
   return { name, token };
+}
+
+function refuseTwice(place: string, before: string | undefined): void {
+  if (before !== undefined) throw invalid(`${place}: the same token as in ${before}; each token is for one name`);
 }
 
 function invalid(message: string): FssyncError {

@@ -2,12 +2,12 @@ import type { Logger } from "pino";
 import { asFssyncError } from "../../model/errors.ts";
 import type { Access, Action, Caller } from "../../ports/access.ts";
 import { jittered, sleep, type Clock } from "../../ports/clock.ts";
-import type { Secrets } from "../../ports/secrets.ts";
-import { digestOf, parseTokens, type Role, type TokenCaller } from "./parse-tokens.ts";
+import { SecretEmpty, type Secrets } from "../../ports/secrets.ts";
+import { digestOf, parseFirstTokens, parseTokens, type Role, type TokenCaller, type Tokens } from "./parse-tokens.ts";
 
 /** How often the Secret is read: rotated tokens take effect within seconds. */
 const INTERVAL = 2000;
-/** How long the last good tokens hold while the Secret cannot be read. */
+/** How long the last tokens hold while the Secret cannot be read; one that can, and does not have them, ends them at once. */
 const GRACE = 5 * 60_000;
 
 export interface TokenAccessOptions {
@@ -26,6 +26,8 @@ export class TokenAccess implements Access, AsyncDisposable {
   /** When the callers were last read, by the monotonic clock. */
   #readAt: number;
   #trouble: "none" | "holding" | "closed" = "none";
+  /** What is wrong with lines of the Secret, as the log was told. */
+  #faults: readonly string[] = [];
   #reading: Promise<void> = Promise.resolve();
 
   private constructor(options: TokenAccessOptions, callers: ReadonlyMap<string, TokenCaller>, readAt: number) {
@@ -37,7 +39,7 @@ export class TokenAccess implements Access, AsyncDisposable {
   /** Reads the Secret for the first time, and every few seconds from then on. Throws SecretInvalid. */
   static async open(options: TokenAccessOptions): Promise<TokenAccess> {
     const readAt = options.clock.monotonic();
-    const callers = parseTokens(options.name, await options.secrets.read(options.name));
+    const callers = parseFirstTokens(options.name, await options.secrets.read(options.name));
     const access = new TokenAccess(options, callers, readAt);
     access.#reading = access.#readOnAndOn();
     return access;
@@ -72,13 +74,10 @@ export class TokenAccess implements Access, AsyncDisposable {
   }
 
   async #read(): Promise<void> {
-    const { secrets, name, clock, log } = this.#options;
+    const { name, clock, log } = this.#options;
     const readAt = clock.monotonic();
     try {
-      const callers = parseTokens(name, await secrets.read(name));
-      if (!same(callers, this.#callers))
-        log.info({ secret: name, tokens: callers.size }, "the API's tokens have changed");
-      this.#callers = callers;
+      this.#take(parseTokens(name, await this.#readKeys()));
       this.#readAt = readAt;
       if (this.#trouble !== "none") log.info({ secret: name }, "the API's tokens can be read again");
       this.#trouble = "none";
@@ -91,6 +90,30 @@ export class TokenAccess implements Access, AsyncDisposable {
       }
       this.#closeInTime();
     }
+  }
+
+  /** None when it could be read, and is empty. */
+  async #readKeys(): Promise<ReadonlyMap<string, string>> {
+    const { secrets, name } = this.#options;
+    try {
+      return await secrets.read(name);
+    } catch (error) {
+      if (error instanceof SecretEmpty) return new Map();
+      throw error;
+    }
+  }
+
+  /** What is not in the Secret any more holds no more, whatever else is wrong with it. */
+  #take({ callers, faults }: Tokens): void {
+    const { log, name: secret } = this.#options;
+    if (!same(callers, this.#callers)) {
+      if (callers.size > 0) log.info({ secret, tokens: callers.size }, "the API's tokens have changed");
+      else log.error({ secret, reason: "SecretInvalid" }, "the API's tokens are gone: nobody gets in by them");
+    }
+    this.#callers = callers;
+    if (faults.length > 0 && faults.join() !== this.#faults.join())
+      log.error({ secret, reason: "SecretInvalid", faults }, "lines of the API's tokens are wrong; the others hold");
+    this.#faults = faults;
   }
 
   /** Also while a reading hangs. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { digestOf, parseTokens } from "../../../../src/http/auth/parse-tokens.ts";
+import { digestOf, parseFirstTokens, parseTokens } from "../../../../src/http/auth/parse-tokens.ts";
 
 const LONG = "0123456789abcdef";
 
 function parsed(keys: Record<string, string>) {
-  return parseTokens("api", new Map(Object.entries(keys)));
+  return parseFirstTokens("api", new Map(Object.entries(keys)));
 }
 
 test("each line is a token, of a name or of its key's", () => {
@@ -47,4 +47,15 @@ describe("refused, by secret, key and line, and never by the token", () => {
     expect(said).not.toContain(LONG);
     expect(said).not.toContain("secret-of");
   });
+});
+
+test("later on, what is wrong is told beside what is right", () => {
+  const keys = { read: `ann ${LONG}1\nbob short\n`, admin: LONG, operate: `eve ${LONG}1\n` };
+  const { callers, faults } = parseTokens("api", new Map(Object.entries(keys)));
+  expect([...callers.values()]).toEqual([{ name: "ann", role: "read" }]);
+  expect(faults).toEqual([
+    "Secret api, key read, line 2: the token has 5 characters; 16 are the least",
+    "Secret api has a key admin: expected read, pull, operate",
+    "Secret api, key operate, line 1: the same token as in Secret api, key read, line 1; each token is for one name",
+  ]);
 });

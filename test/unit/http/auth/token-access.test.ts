@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TokenAccess } from "../../../../src/http/auth/token-access.ts";
 import { FssyncError } from "../../../../src/model/errors.ts";
 import type { Action } from "../../../../src/ports/access.ts";
+import { SecretEmpty } from "../../../../src/ports/secrets.ts";
 import { quiet, recordedLog } from "../../../support/fakes.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 
@@ -67,11 +68,8 @@ test("does not open on a Secret that is wrong", async () => {
 });
 
 describe("while the Secret cannot be read", () => {
-  test.each<[string, Record<string, string> | FssyncError]>([
-    ["as it is away", new FssyncError("SecretInvalid", "the folder is missing")],
-    ["as it is malformed", { operate: "short" }],
-  ])("%s: the last tokens hold for five minutes, then nobody gets in; each is said once", async (_, wrong) => {
-    keys = wrong;
+  test("the last tokens hold for five minutes, then nobody gets in; each is said once", async () => {
+    keys = new FssyncError("SecretInvalid", "the folder is missing");
     await pass(4 * MINUTE);
     await expect(access.authenticate(A)).resolves.toBeDefined();
     const holding = "the API's tokens cannot be read; the last good ones hold for five minutes";
@@ -100,6 +98,39 @@ describe("while the Secret cannot be read", () => {
     await quiet();
     // What it says at last is of six minutes ago.
     await expect(hung.authenticate(A)).resolves.toBeUndefined();
+  });
+});
+
+describe("a Secret that was read", () => {
+  test.each<[string, Record<string, string> | FssyncError]>([
+    ["has no keys", new SecretEmpty("Secret api holds no files")],
+    ["has empty keys", { operate: "\n# nobody\n" }],
+  ])("%s: nobody gets in from then on", async (_, empty) => {
+    keys = empty;
+    await pass(3000);
+    await expect(access.authenticate(A)).resolves.toBeUndefined();
+    await pass(10_000);
+    const gone = "the API's tokens are gone: nobody gets in by them";
+    expect(lines.map(({ msg }) => msg)).toEqual([gone]);
+    keys = { read: B };
+    await pass(3000);
+    await expect(access.authenticate(B)).resolves.toBeDefined();
+  });
+
+  test("and has a wrong line: tokens that are not in it go at once, the others hold, and the log names the line", async () => {
+    keys = { operate: `bob ${B}\nann hunter2\n` };
+    await pass(3000);
+    await expect(access.authenticate(A)).resolves.toBeUndefined();
+    await expect(access.authenticate(B)).resolves.toMatchObject({ name: "bob" });
+    await pass(10 * MINUTE);
+    await expect(access.authenticate(B)).resolves.toBeDefined();
+    const wrong = lines.filter(({ msg }) => msg === "lines of the API's tokens are wrong; the others hold");
+    expect(wrong, "once").toHaveLength(1);
+    expect(wrong[0]).toMatchObject({
+      level: 50,
+      faults: ["Secret api, key operate, line 2: the token has 7 characters; 16 are the least"],
+    });
+    expect(JSON.stringify(lines)).not.toContain("hunter2");
   });
 });
 

@@ -5,6 +5,7 @@ import { Metrics } from "../../../../src/metrics/metrics.ts";
 import { FssyncError } from "../../../../src/model/errors.ts";
 import { Controller } from "../../../../src/reconcile/controller.ts";
 import type { RepoControllerOptions } from "../../../../src/reconcile/repo-controller.ts";
+import { SecretEmpty } from "../../../../src/ports/secrets.ts";
 import { quiet, recordedLog } from "../../../support/fakes.ts";
 import { PROOFS } from "../../../support/webhook-proofs.ts";
 import { Rig } from "../../reconcile/rig.ts";
@@ -32,7 +33,7 @@ class Hooked implements AsyncDisposable {
       if (this.keys instanceof Error) throw this.keys;
       return new Map(Object.entries(this.keys));
     };
-    this.rig = new Rig({ gitInterval: DAY, hook: { branch: "main", secret }, ...options });
+    this.rig = new Rig({ gitInterval: DAY, hook: { branch: "main", secretName: "hook", secret }, ...options });
   }
 
   /** One repo on fakes, whose branch is polled once a day. */
@@ -187,10 +188,12 @@ describe("nobody else", () => {
     ["a Secret without the key", { password: SECRET }],
     ["an empty key", { token: "" }],
     ["blank lines", { token: " \n\t\n\r\n" }],
+    ["a short one", { token: "hunter2" }],
+    ["comments", { token: `#${SECRET}` }],
     ["no such Secret", new FssyncError("SecretInvalid", "there is no Secret hook")],
   ] as const)("is believed with %s", async ([, keys]) => {
     hooked = await Hooked.start(keys);
-    for (const proof of [SECRET, "", " "]) {
+    for (const proof of [SECRET, `#${SECRET}`, "hunter2", "", " "]) {
       expect((await hooked.post("gitlab", PROOFS.token(proof))).statusCode).toBe(401);
       expect((await hooked.post("github", PROOFS.github(proof, PUSH))).statusCode).toBe(401);
     }
@@ -208,12 +211,30 @@ describe("nobody else", () => {
 
 describe("the Secret", () => {
   test("may hold several tokens, and a change of it holds within a second", async () => {
-    hooked = await Hooked.start({ token: "the-old-one\r\n  the-new-one\n" });
+    hooked = await Hooked.start({ token: "the-old-one-of-all\r\n  the-new-one-of-all\n" });
     const tells = async (token: string) => (await hooked.post("gitlab", PROOFS.token(token))).statusCode;
-    expect([await tells("the-old-one"), await tells("the-new-one")]).toEqual([202, 202]);
-    hooked.keys = { token: "the-new-one" };
+    expect([await tells("the-old-one-of-all"), await tells("the-new-one-of-all")]).toEqual([202, 202]);
+    hooked.keys = { token: "the-new-one-of-all" };
     await hooked.rig.pass(1000);
-    expect([await tells("the-old-one"), await tells("the-new-one")]).toEqual([401, 202]);
+    expect([await tells("the-old-one-of-all"), await tells("the-new-one-of-all")]).toEqual([401, 202]);
+  });
+
+  test("that was emptied lets nobody in at once; a wrong line in it is named, and the others hold", async () => {
+    hooked = await Hooked.start();
+    expect((await hooked.push()).statusCode).toBe(202);
+    hooked.keys = new SecretEmpty("Secret hook holds no files");
+    await hooked.rig.pass(1000);
+    expect((await hooked.push()).statusCode).toBe(401);
+    hooked.keys = { token: `${SECRET}\nhunter2` };
+    await hooked.rig.pass(1000);
+    expect((await hooked.push()).statusCode).toBe(202);
+    expect(hooked.rig.log.lines).toContainEqual(
+      expect.objectContaining({
+        level: 40,
+        msg: "some webhooks cannot be verified",
+        message: "Secret hook, key token, line 2: the secret has 7 characters; 16 are the least",
+      }),
+    );
   });
 
   test("is read once a second at most", async () => {

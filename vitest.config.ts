@@ -4,8 +4,9 @@ const common = {
   pool: "forks" as const,
   restoreMocks: true,
   setupFiles: ["test/support/setup/no-leftovers.ts"],
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  // Against tests that hang; what must be quick says so itself.
+  testTimeout: 90_000,
+  hookTimeout: 120_000,
 };
 const speed = ["test/**/speed.test.ts"];
 

@@ -84,8 +84,8 @@ describeKube("the chart on an API server", () => {
   test("is installed, upgraded with its CRDs, rolled back and uninstalled", async () => {
     namespace = await kube.createNamespace("release");
     const notes = await helm("install");
-    const next = [...notes.matchAll(/^ +kubectl -n (\S+) (\w+)/gm)].map(([, where, verb]) => `${where} ${verb}`);
-    expect(next).toEqual(["create", "create", "apply", "get"].map((verb) => `${namespace} ${verb}`));
+    const next = [...notes.matchAll(/^ +kubectl -n (\S+) ([\w-]+)/gm)].map(([, where, verb]) => `${where} ${verb}`);
+    expect(next).toEqual(["create", "create", "apply", "get", "port-forward"].map((verb) => `${namespace} ${verb}`));
     await until(() => exists("deployment", "fssync"), 5000, "the Deployment");
     await kube.kubectl(["wait", "--for=condition=Established", "--timeout=30s", "crd", ...CRDS]);
     const repo = { apiVersion: "fssync.dev/v1alpha1", kind: "ConfigRepo", metadata: { name: "mine" }, spec: REPO };

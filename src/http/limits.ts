@@ -7,6 +7,8 @@ import { HttpProblem } from "./problem.ts";
 const A_MINUTE = {
   /** Asks Git, the CMDB or hosts, or reads much: sync, plan, history, modify. */
   costly: 120,
+  /** The predecessor's /sync: a script asks for one app after the other, and questions to Git and the CMDB are shared. */
+  apps: 600,
   /** Many pods start at once with one token; only so many archives are made at a time besides. */
   archives: 1200,
   /** Webhooks: a busy group's pushes come from one address. */
@@ -14,7 +16,7 @@ const A_MINUTE = {
 } as const;
 export type RateClass = keyof typeof A_MINUTE;
 
-/** Tokens that nobody knows, from one address; after that none is looked at until the minute is over. */
+/** Tokens that nobody knows, from one address; after that nobody else is asked about one until the minute is over. */
 const FAILED_LOGINS_A_MINUTE = 60;
 
 declare module "fastify" {
@@ -23,20 +25,22 @@ declare module "fastify" {
     rate?: RateClass;
   }
   interface FastifyInstance {
+    /** What to answer to a token that nobody here knows, when too many of them came from the address. */
+    readonly tooManyGuesses: (request: FastifyRequest) => Promise<HttpProblem | null>;
     /** For a route that costs something only at times: counts the request, and throws 429 when it is one too many. */
     readonly takeTurn: (request: FastifyRequest, rate: RateClass) => Promise<void>;
   }
 }
 
-/** Before the hooks that find out who asks: whoever guesses tokens costs nothing more. */
+/** Before the hooks that find out who asks. Whoever knows a token gets in, whatever others of the same address show. */
 export async function limitLogins(server: ApiServer): Promise<void> {
   await server.register(rateLimit, { global: false });
   const failures = server.createRateLimit({ max: FAILED_LOGINS_A_MINUTE, timeWindow: 60_000, keyGenerator: addressOf });
-  server.addHook("onRequest", async (request) => {
-    if (!logsIn(request)) return;
+  server.decorate("tooManyGuesses", async (request) => {
+    if (!logsIn(request)) return null;
     const found = await failures(request, { increment: false });
-    if (!found.isAllowed && found.remaining === 0)
-      throw tooMany(`${FAILED_LOGINS_A_MINUTE} failed logins a minute from one address`, found.ttlInSeconds);
+    if (found.isAllowed || found.remaining > 0) return null;
+    return tooMany(`${FAILED_LOGINS_A_MINUTE} failed logins a minute from one address`, found.ttlInSeconds);
   });
   server.addHook("onResponse", async (request, reply) => {
     if (reply.statusCode === 401 && logsIn(request)) await failures(request);

@@ -22,6 +22,13 @@ export class RecentAnswers<Answer> {
     return this.#answers.size;
   }
 
+  /** The answer, if it still holds. */
+  held(question: string): Promise<Answer> | undefined {
+    const { clock, holds } = this.#options;
+    const before = this.#answers.get(question);
+    return before && clock.monotonic() - before.askedAt < holds ? before.answer : undefined;
+  }
+
   get(question: string, ask: () => Promise<Answer>): Promise<Answer> {
     const { clock, holds, most } = this.#options;
     const before = this.#answers.get(question);

@@ -20,8 +20,11 @@ export interface Action {
 
 /** Who may do what over HTTP. */
 export interface Access {
-  /** Who presents this token; undefined when nobody known does. Rejects when that cannot be found out now. */
-  authenticate(token: string): Promise<Caller | undefined>;
+  /**
+   * Who presents this token; undefined when nobody known does. With `asks: false` by what is known here, nobody else is
+   * asked then. Rejects when that cannot be found out now.
+   */
+  authenticate(token: string, how?: { readonly asks: boolean }): Promise<Caller | undefined>;
   /** Whether a caller that this object gave may do it. Rejects when that cannot be found out now. */
   may(caller: Caller, action: Action): Promise<boolean>;
 }

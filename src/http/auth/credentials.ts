@@ -8,6 +8,10 @@ export function tokenOf(header: string | undefined): string | undefined {
   return scheme.toLowerCase() === "bearer" ? credentials : passwordOf(credentials);
 }
 
+export function isBasic(header: string | undefined): boolean {
+  return /^Basic /i.test(header ?? "");
+}
+
 /** A user name has no colon, a password may. */
 function passwordOf(credentials: string): string | undefined {
   const text = Buffer.from(credentials, "base64").toString("utf8");

@@ -9,9 +9,9 @@ export class EitherAccess implements Access {
     this.#ways = ways;
   }
 
-  async authenticate(token: string): Promise<Caller | undefined> {
+  async authenticate(token: string, how?: { readonly asks: boolean }): Promise<Caller | undefined> {
     for (const way of this.#ways) {
-      const caller = await way.authenticate(token);
+      const caller = await way.authenticate(token, how);
       if (!caller) continue;
       this.#knownBy.set(caller, way);
       return caller;

@@ -4,14 +4,21 @@ import type { Access, Action, Caller } from "../../ports/access.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { ApiServer, Needs } from "../api-server.ts";
 import { HttpProblem } from "../problem.ts";
-import { CHALLENGES, tokenOf } from "./credentials.ts";
-import { refuseOtherNames, refuseOtherSites } from "./cross-site.ts";
+import { CHALLENGES, isBasic, tokenOf } from "./credentials.ts";
+import { refuseBrowsers, refuseOtherNames, refuseOtherSites } from "./cross-site.ts";
 import { FailedLogins } from "./failed-logins.ts";
 
 export interface GuardOptions {
   readonly access: Access | null;
   readonly compat?: { readonly anonymous: boolean };
   readonly clock: Clock;
+}
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Whether a request that was admitted would be so now: for answers that go on. Rejects when that cannot be found out. */
+    readonly admitsStill: (request: FastifyRequest) => Promise<boolean>;
+  }
 }
 
 const LOCAL: Caller = { name: "local" };
@@ -32,19 +39,33 @@ export function requireNeeds(server: ApiServer, options: GuardOptions): void {
     // Unknown paths are told so to everybody.
     if (needs === undefined || needs === "open") return;
     if (access === null) refuseOtherNames(request);
-    if (changesSomething(request, needs)) refuseOtherSites(request);
-    const token = tokenOf(request.headers.authorization);
+    const changes = changesSomething(request, needs);
+    if (changes) refuseOtherSites(request);
+    const { authorization } = request.headers;
+    const token = tokenOf(authorization);
     if (access === null) request.caller = LOCAL;
-    else if (isAnonymous(request) && token === undefined) request.caller = ANONYMOUS;
-    else request.caller = await callerOf(token, request, reply, { access, failedLogins });
+    else if (isAnonymous(request) && token === undefined) {
+      refuseBrowsers(request, changes);
+      request.caller = ANONYMOUS;
+    } else {
+      // A browser shows a password that it knows to every page.
+      if (changes && isBasic(authorization)) refuseBrowsers(request, changes);
+      request.caller = await callerOf(token, request, reply, { access, failedLogins });
+    }
   });
   // Once it is known what the request is about.
   server.addHook("preHandler", async (request) => {
     const { needs } = request.routeOptions.config;
     if (needs === undefined || needs === "open" || isAnonymous(request)) return;
-    const repos = reposOf(request);
-    if (repos.size === 0) await authorize(request, access, needs);
-    for (const repo of repos) await authorize(request, access, { ...needs, repo });
+    for (const action of actionsOf(request, needs)) await authorize(request, access, action);
+  });
+  server.decorate("admitsStill", async (request) => {
+    const { needs } = request.routeOptions.config;
+    if (access === null || needs === undefined || needs === "open" || isAnonymous(request)) return true;
+    const caller = await access.authenticate(tokenOf(request.headers.authorization) ?? "");
+    if (!caller) return false;
+    const answers = await Promise.all(actionsOf(request, needs).map((action) => access.may(caller, action)));
+    return answers.every((may) => may);
   });
 }
 
@@ -63,6 +84,12 @@ function changesSomething({ method }: FastifyRequest, needs: Exclude<Needs, "ope
   return needs.verb === "update" || !["GET", "HEAD"].includes(method);
 }
 
+/** What a request must be allowed to do, each of them. */
+function actionsOf(request: FastifyRequest, needs: Exclude<Needs, "open">): Action[] {
+  const repos = [...reposOf(request)];
+  return repos.length === 0 ? [needs] : repos.map((repo) => ({ ...needs, repo }));
+}
+
 /** Every route that is about repos calls them `repo`: in the path, the query or the body. All that are named count. */
 function reposOf({ params, query, body }: FastifyRequest): Set<string> {
   const named = [params, query, body].flatMap((part) => ((part ?? {}) as { repo?: unknown }).repo ?? []);
@@ -75,8 +102,10 @@ async function callerOf(
   reply: FastifyReply,
   { access, failedLogins }: { access: Access; failedLogins: FailedLogins },
 ): Promise<Caller> {
-  const caller = token && (await answered(access.authenticate(token)));
+  const refusal = await request.server.tooManyGuesses(request);
+  const caller = token && (await answered(access.authenticate(token, { asks: refusal === null })));
   if (caller) return caller;
+  if (refusal) throw refusal;
   if (token) failedLogins.note(request);
   void reply.header("www-authenticate", CHALLENGES);
   const detail = token ? "nobody is known by this token" : "this needs a token: Authorization: Bearer TOKEN";

@@ -132,11 +132,14 @@ describeOwnKube("who may, by the API server", () => {
   test("who asks at once shares one review, and its answer holds for ten seconds", async () => {
     const { clock, access } = reviewer(namespace);
     const token = await tokenOf("reader");
+    expect(await access.authenticate(token, { asks: false })).toBeUndefined();
     const callers = await Promise.all(Array.from({ length: 50 }, () => access.authenticate(token)));
     expect(new Set(callers).size).toBe(1);
     clock.advance(9999);
     expect(await access.authenticate(token)).toBe(callers[0]);
+    expect(await access.authenticate(token, { asks: false })).toBe(callers[0]);
     clock.advance(1);
+    expect(await access.authenticate(token, { asks: false })).toBeUndefined();
     expect(await access.authenticate(token)).not.toBe(callers[0]);
   });
 

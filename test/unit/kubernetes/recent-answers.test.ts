@@ -22,6 +22,16 @@ test("an answer holds for its time, counted from the question", async () => {
   await expect(answers.get("a", ask)).resolves.toBe("answer 1");
 });
 
+test("what is held is told without asking, as long as it holds", async () => {
+  const { clock, answers, ask } = make();
+  expect(answers.held("a")).toBeUndefined();
+  await answers.get("a", ask);
+  clock.advance(9999);
+  await expect(answers.held("a")).resolves.toBe("answer 1");
+  clock.advance(1);
+  expect(answers.held("a")).toBeUndefined();
+});
+
 test("whoever asks meanwhile shares the question", async () => {
   const { answers, ask } = make();
   await expect(Promise.all([1, 2, 3].map(() => answers.get("a", ask)))).resolves.toEqual(Array(3).fill("answer 1"));

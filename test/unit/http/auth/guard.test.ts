@@ -23,6 +23,7 @@ function routes(server: ApiServer): void {
     noteCall(request, "change", { repo: "files", revision: "main@sha1:0" });
     return {};
   });
+  server.get("/old/list", { config: { needs: READS, compat: true } }, ({ caller }) => caller);
   server.get("/old/sync", { config: { needs: CHANGES, compat: true } }, ({ caller }) => caller);
 }
 
@@ -244,6 +245,54 @@ describe("a page in a browser", () => {
     await using served = await serve(routes, { access: ACCESS });
     const headers = { host: "fssync.example", authorization: "Bearer of-ann" };
     expect((await ask(served, "/read", headers)).status).toBe(200);
+  });
+});
+
+describe("a browser, whose pages may be of a name that resolves here now", () => {
+  const MARKS: [string, Record<string, string>][] = [
+    ["origin", { host: "rebound.example", origin: "http://rebound.example" }],
+    ["sec-fetch-site", { "sec-fetch-site": "same-origin" }],
+    ["sec-fetch-dest", { "sec-fetch-dest": "image" }],
+    ["referer", { referer: "http://evil.example/" }],
+    ["user-agent", { "user-agent": "Mozilla/5.0 (X11; Linux x86_64)" }],
+  ];
+  const options = { access: ACCESS, compat: { anonymous: true } };
+
+  test.each(MARKS)("changes nothing for nobody, nor by a password: %s", async (_, marks) => {
+    await using served = await serve(routes, options);
+    const authorization = basic("of-root");
+    for (const headers of [marks, { ...marks, authorization }]) {
+      const answer = await ask(served, "/old/sync", headers);
+      expect(answer.status).toBe(403);
+      expect(answer.body["detail"]).toContain("Bearer");
+    }
+    expect((await ask(served, "/change", { method: "POST", ...marks, authorization })).status).toBe(403);
+    const bearer = { method: "POST", ...marks, authorization: "Bearer of-root" };
+    expect((await ask(served, "/change", bearer)).status).toBe(200);
+    expect((await ask(served, "/read", { ...marks, authorization })).status).toBe(200);
+  });
+
+  test("reads for nobody what somebody typed the address of, and nothing for a page", async () => {
+    await using served = await serve(routes, options);
+    const typed = { "user-agent": "Mozilla/5.0", "sec-fetch-site": "none" };
+    expect((await ask(served, "/old/list", typed)).status).toBe(200);
+    for (const page of [{ origin: "http://rebound.example" }, { "sec-fetch-site": "cross-site" }])
+      expect((await ask(served, "/old/list", { ...typed, ...page })).status).toBe(403);
+  });
+
+  test.each(["curl/8.5.0", "Wget/1.21.4", "Go-http-client/1.1", "python-requests/2.31.0", "Java/21.0.2"])(
+    "is what %s is not",
+    async (agent) => {
+      await using served = await serve(routes, options);
+      expect((await ask(served, "/old/sync", { "user-agent": agent })).status).toBe(200);
+      const headers = { method: "POST", "user-agent": agent, authorization: basic("of-root") };
+      expect((await ask(served, "/change", headers)).status).toBe(200);
+    },
+  );
+
+  test("nor is Node's fetch", async () => {
+    await using served = await serve(routes, options);
+    expect((await fetch(`${served.url}/old/sync`)).status).toBe(200);
   });
 });
 

@@ -8,7 +8,7 @@ import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
 import type { Operation, RequestedSync, Selection, Wish } from "./requests.ts";
-import { inScope, select, type Named } from "./selection.ts";
+import { inScope, requireNamed, select, type Named } from "./selection.ts";
 import { SharedRefresh } from "./shared-refresh.ts";
 
 export interface SyncRequest extends Named, Wish {
@@ -165,14 +165,17 @@ export class Controller implements Desk, AsyncDisposable {
     return attempted;
   }
 
-  /** Throws UnknownName for what neither this process nor, when they are asked now, Git and inventories know. */
+  /**
+   * Throws UnknownName for what neither this process nor, when they are asked now, Git and inventories know; so also
+   * for a named host that has none of the named apps.
+   */
   async require(named: Named, signal: AbortSignal): Promise<void> {
     try {
-      select(this.repos, named);
+      requireNamed(this.repos, named);
     } catch {
       inScope(this.repos, named.scope ?? {});
       await this.#refresh(signal, named);
-      select(this.repos, named);
+      requireNamed(this.repos, named);
     }
   }
 

@@ -42,6 +42,32 @@ export function select<Repo extends { readonly repo: string; readonly fleet: Fle
   }));
 }
 
+/** The same, where each host that is named has an app that is, if any is. Throws UnknownName also where one has not. */
+export function requireNamed(
+  all: readonly { readonly repo: string; readonly fleet: Fleet }[],
+  { apps, hosts, scope = {} }: Named,
+): void {
+  const found = select(all, { apps, hosts, scope });
+  const wanted = found[0]?.selection.apps;
+  if (!wanted) return;
+  for (const name of hosts) {
+    const runs = found.some(({ repo: { fleet } }) =>
+      [...hostKeys(fleet, [name]).values()]
+        .flat()
+        .some((key) => fleet.hosts.get(key)!.apps.some((app) => wanted.has(app) && fleet.desired.has(app))),
+    );
+    if (!runs) throw new FssyncError("UnknownName", `host ${name} does not have ${appsText(wanted)} in the inventory`);
+  }
+}
+
+/** `app nginx/prod/web`, or some of many. */
+function appsText(apps: ReadonlySet<AppKey>): string {
+  const [only] = apps;
+  if (apps.size === 1) return `app ${only}`;
+  const more = apps.size > 5 ? `, … (${apps.size})` : "";
+  return `any of the apps ${[...apps].slice(0, 5).join(", ")}${more}`;
+}
+
 /** The repos that the scope names. Throws UnknownName when there is none of that name. */
 export function inScope<Repo extends { readonly repo: string }>(all: readonly Repo[], { repo: name }: Scope): Repo[] {
   const repos = all.filter(({ repo }) => name === undefined || repo === name);

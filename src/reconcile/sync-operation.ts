@@ -1,4 +1,4 @@
-import type { FssyncError } from "../model/errors.ts";
+import type { FssyncError, Reason } from "../model/errors.ts";
 import { parseHostText, type HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
@@ -16,6 +16,14 @@ export interface OperationHost extends HostOutcome {
   readonly attempted: boolean;
 }
 
+/** What was not said, when it was asked for, of that which a sync is for. */
+export interface Unanswered {
+  readonly repo: string;
+  readonly about: "git" | "inventory";
+  readonly reason: Reason;
+  readonly message: string;
+}
+
 /** Each host that is meant counts once: in `upToDate`, or by its outcome. */
 export interface OperationCounts extends Readonly<Record<Outcome, number>> {
   readonly total: number;
@@ -28,7 +36,7 @@ export interface OperationCounts extends Readonly<Record<Outcome, number>> {
  * A sync that somebody asked for, as far as it is. Times are milliseconds since the epoch.
  *
  *     Running ──► every host was attempted once ──► Succeeded: each has what Git has
- *        │                                   └────► Failed: some have not
+ *        │                                   └────► Failed: some have not, or Git or the inventory did not answer
  *        └──────► it could not be done, or this process ended ──► Failed, with an error
  */
 export class SyncOperation {
@@ -40,6 +48,7 @@ export class SyncOperation {
   #error: FssyncError | null = null;
   #revisions: readonly { readonly repo: string; readonly revision: Revision | null }[] = [];
   #problems: readonly (Problem & { readonly repo: string })[] = [];
+  #unanswered: readonly Unanswered[] = [];
   #total = 0;
   #attempted = 0;
   #results = 0;
@@ -65,7 +74,7 @@ export class SyncOperation {
 
   get phase(): "Running" | "Succeeded" | "Failed" {
     if (this.#finishedAt === null) return "Running";
-    return this.#error === null && this.#missing === 0 ? "Succeeded" : "Failed";
+    return this.#error === null && this.#missing + this.#unanswered.length === 0 ? "Succeeded" : "Failed";
   }
 
   /** Why it was not done as a whole; what befell single hosts is told of them. */
@@ -81,6 +90,11 @@ export class SyncOperation {
   /** What was wrong with Git or inventories then: the last good answers were what it went by. */
   get problems() {
     return this.#problems;
+  }
+
+  /** Those of them that concern what was asked for: what the hosts have is not known to be what Git has. */
+  get unanswered() {
+    return this.#unanswered;
   }
 
   get counts(): OperationCounts {
@@ -107,6 +121,7 @@ export class SyncOperation {
     const meant = parts.filter(({ repo, selection }) => concerns(repo, selection));
     this.#revisions = meant.map(({ repo }) => ({ repo: repo.repo, revision: repo.fleet.revision }));
     this.#problems = meant.flatMap(({ repo }) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
+    this.#unanswered = meant.flatMap(unansweredOf);
     for (const part of meant) this.#follow(part);
     if (this.request.full) for (const { repo, selection } of meant) repo.resyncRequested(subjectOf(selection), this.by);
   }
@@ -156,6 +171,12 @@ export class SyncOperation {
     const { address, port = 22 } = parseHostText(key)!;
     this.#hosts.set(id, { repo, address, port, attempted, ...outcome });
   }
+}
+
+function unansweredOf({ repo, selection }: SyncPart): Unanswered[] {
+  const git = repo.problemsOf("git").map((found) => ({ ...found, about: "git" as const }));
+  const inventory = repo.inventoryFailures(selection.apps).map((found) => ({ ...found, about: "inventory" as const }));
+  return [...git, ...inventory].map(({ about, reason, message }) => ({ repo: repo.repo, about, reason, message }));
 }
 
 function weightOf({ apps }: HostOutcome): number {

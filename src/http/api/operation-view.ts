@@ -1,7 +1,7 @@
-import { REASONS } from "../../model/errors.ts";
+import { REASONS, type Reason } from "../../model/errors.ts";
 import type { SyncRequest } from "../../reconcile/controller.ts";
 import type { Outcome } from "../../reconcile/host-outcome.ts";
-import type { OperationCounts, SyncOperation } from "../../reconcile/sync-operation.ts";
+import type { OperationCounts, SyncOperation, Unanswered } from "../../reconcile/sync-operation.ts";
 import type { Operation, SyncBody } from "../schemas/operation.ts";
 
 export function syncRequest({ repo, mod, env, app, hosts = [], full, allowPrune }: SyncBody): SyncRequest {
@@ -49,25 +49,43 @@ function askedFor({ scope = {}, hosts, full, allowPrune }: SyncRequest): Operati
   return { ...scope, ...(hosts.length > 0 && { hosts: [...hosts] }), ...(all && { all }), full, allowPrune };
 }
 
-function messageOf({ phase, error, counts, revisions }: SyncOperation): string {
+function messageOf(operation: SyncOperation): string {
+  const { phase, error, counts, revisions, unanswered } = operation;
   if (error) return error.message;
   if (phase === "Running" && revisions.length === 0) return "asks Git and the inventory";
   if (phase === "Running") return `${counts.attempted} of ${counts.total - counts.upToDate} hosts attempted`;
-  if (phase === "Failed") return missing(counts);
-  if (counts.total === 0) return "no host is meant";
-  return counts.total === counts.upToDate
-    ? `nothing to do: ${hostsText(counts.total)} had it already`
-    : `${hostsText(counts.total - counts.Gone)} have what Git has`;
+  return [outcomeOf(operation), ...new Set(unanswered.map(unansweredText))].join("; ");
+}
+
+function outcomeOf({ counts, unanswered, request }: SyncOperation): string {
+  const sum = NOT_SYNCED.reduce((total, outcome) => total + counts[outcome], 0);
+  if (sum > 0) return missing(counts, sum);
+  if (counts.total === 0) return `no host was synced: the inventory has none ${concerned(request)}`;
+  const about = unanswered.length > 0 ? "what Git had at its last good revision" : "what Git has";
+  if (counts.total === counts.upToDate && unanswered.length === 0) {
+    return `nothing to do: ${hostsText(counts.total)} had it already`;
+  }
+  const having = counts.total - counts.Gone;
+  return `${hostsText(having)} ${having === 1 ? "has" : "have"} ${about}`;
 }
 
 const NOT_SYNCED = ["Failed", "Unreachable", "Held", "Suspended", "Waiting"] as const;
 
-function missing(counts: OperationCounts): string {
+function missing(counts: OperationCounts, sum: number): string {
   const parts = NOT_SYNCED.filter((outcome) => counts[outcome] > 0);
-  const sum = parts.reduce((total, outcome) => total + counts[outcome], 0);
   const told = parts.map((outcome) => `${counts[outcome]} ${outcome.toLowerCase()}`).join(", ");
   return `${sum} of ${hostsText(counts.total)} not synced: ${told}`;
 }
+
+function concerned({ scope = {}, hosts }: SyncRequest): string {
+  return Object.keys(scope).length + hosts.length === 0 ? "at all" : "of what was named";
+}
+
+function unansweredText({ about, reason }: Unanswered): string {
+  return `${about === "git" ? "Git" : "the inventory"} ${NOT_ASKED.has(reason) ? "could not be asked" : "gave no usable answer"}: ${reason}`;
+}
+
+const NOT_ASKED: ReadonlySet<Reason> = new Set<Reason>(["FetchFailed", "InventoryFailed"]);
 
 function hostsText(count: number): string {
   return `${count} ${count === 1 ? "host" : "hosts"}`;

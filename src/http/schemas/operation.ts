@@ -84,7 +84,7 @@ const Counts = z
   .object({
     total: count.describe("Hosts that are meant: the sum of the others but `attempted`."),
     upToDate: count.describe("Had all of it; nothing was to be done there."),
-    attempted: count,
+    attempted: count.describe("Worked on so far, whatever came of it; each counts in its outcome too."),
     waiting: count.describe("Not attempted yet, or ended before it was done."),
     synced: count,
     failed: count.describe("Reached, and it did not work."),
@@ -113,7 +113,9 @@ export const Operation = z
     kind: z.literal("sync"),
     phase: z
       .enum(["Running", "Succeeded", "Failed"])
-      .describe("Succeeded: every host that is still in the inventory has what Git has."),
+      .describe(
+        "Succeeded: every host that is still in the inventory has what Git has. Failed also when Git or the inventory did not answer for what was asked. A sync of no host at all is Succeeded too: look at `counts.total`.",
+      ),
     message: z.string().describe("For people."),
     request: z.object({ ...asked, full: z.boolean(), allowPrune: z.boolean() }),
     by: z.string().describe("Who asked."),
@@ -130,7 +132,10 @@ export const Operation = z
       .object({ reason: ReasonName, message: z.string(), next: z.string() })
       .optional()
       .describe("Why it was not done as a whole."),
-    hosts: z.array(OperationHost).optional().describe("Those with something to do; not in lists."),
+    hosts: z
+      .array(OperationHost)
+      .optional()
+      .describe("Those with something to do: hosts that are up to date are left out. Not in lists."),
   })
   .meta({ id: "Operation", description: "A sync that somebody asked for. It is kept for an hour after its end." });
 export type Operation = z.infer<typeof Operation>;

@@ -82,6 +82,7 @@ describe("a sync", () => {
     putOn(host!, FILE, "by hand\n");
     const done = await sync(controller, { hosts: [`${host!.address}:${host!.port}`], full: true });
     expect(done).toMatchObject({ phase: "Succeeded", counts: { total: 1, attempted: 1, synced: 1 } });
+    expect(done.message).toBe("1 host has what Git has");
     expect(done.hosts![0]!.apps.map(({ app }) => app)).toEqual([WEB, DB].sort());
     expect(textOn(host!, FILE)).toBe(before);
     expect(controller.logged("ResyncRequested").at(-1)).toMatchObject({ by: "local", repo: "files" });
@@ -210,7 +211,12 @@ describe("with the CMDB or Git away", () => {
     try {
       const text = await commit();
       const done = await sync(controller, SCOPE);
-      expect(done).toMatchObject({ phase: "Succeeded", counts: { synced: 3 } });
+      expect(done).toMatchObject({
+        phase: "Failed",
+        message:
+          "3 hosts have what Git had at its last good revision; the inventory could not be asked: InventoryFailed",
+        counts: { synced: 3 },
+      });
       expect(done.problems).toMatchObject([{ repo: "files", reason: "InventoryFailed" }]);
       expect(textOn(world.fleet.hosts[0]!, FILE)).toBe(text);
     } finally {
@@ -223,7 +229,11 @@ describe("with the CMDB or Git away", () => {
     await rename(world.repo.path, `${world.repo.path}.away`);
     try {
       const done = await sync(controller, { ...SCOPE, full: true });
-      expect(done).toMatchObject({ phase: "Succeeded", counts: { synced: 3 } });
+      expect(done).toMatchObject({
+        phase: "Failed",
+        message: "3 hosts have what Git had at its last good revision; Git could not be asked: FetchFailed",
+        counts: { synced: 3 },
+      });
       expect(done.problems).toMatchObject([{ repo: "files", reason: "FetchFailed" }]);
     } finally {
       await rename(`${world.repo.path}.away`, world.repo.path);
@@ -264,6 +274,32 @@ describe("what is refused", () => {
     expect(problem).toMatchObject({ status: 404, reason: "UnknownName" });
     expect(problem.detail).toMatch(said);
     expect((await get<{ items: Operation[] }>(controller, "/api/v1/operations")).body.items).toHaveLength(before);
+  });
+
+  test("a host that does not have the app, naming both, beside one that has it", async () => {
+    const [has, other] = world.fleet.hosts.map(({ address, port }) => `${address}:${port}`) as [string, string];
+    const problem = await refused(controller, "/api/v1/sync", {
+      mod: "pg",
+      env: "prod",
+      app: "db",
+      hosts: [has, other],
+    });
+    expect(problem).toMatchObject({ status: 404, reason: "UnknownName" });
+    expect(problem.detail).toBe(`host ${other} does not have app ${DB} in the inventory`);
+    const done = await sync(controller, { app: "db", hosts: [has] });
+    expect(done).toMatchObject({ phase: "Succeeded", counts: { total: 1 } });
+    await world.assign(DB, world.fleet.hosts.slice(0, 2));
+    expect(await sync(controller, { app: "db", hosts: [has, other] })).toMatchObject({ counts: { total: 2 } });
+    await world.assign(DB, world.fleet.hosts.slice(0, 1));
+  });
+
+  test("but not an app that no host has, and that is said", async () => {
+    await world.repo.commit({ "nginx/prod/nowhere/etc/nowhere.conf": "1\n" });
+    expect(await sync(controller, { app: "nowhere" })).toMatchObject({
+      phase: "Succeeded",
+      message: "no host was synced: the inventory has none of what was named",
+      counts: { total: 0 },
+    });
   });
 
   test("but what has come to Git or the CMDB just now is known", async () => {

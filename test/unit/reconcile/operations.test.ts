@@ -43,6 +43,10 @@ function operationOf(begun: Begun): SyncOperation {
   return begun.operation;
 }
 
+function unanswered(about: string, reason: string) {
+  return { repo: "repo", about, reason, message: expect.any(String) as string };
+}
+
 const outcomes = ({ hosts }: SyncOperation) => [...hosts].map(({ address, outcome }) => [address, outcome]);
 
 describe("an operation", () => {
@@ -65,6 +69,20 @@ describe("an operation", () => {
     await quiet();
     expect([operation.phase, operation.finishedAt]).toEqual(["Succeeded", rig.clock.now()]);
     expect(operation.counts).toMatchObject({ total: 2, upToDate: 0, attempted: 2, Synced: 2, Waiting: 0 });
+  });
+
+  test("that Git or the inventory did not answer has failed, unless that is of no concern to what was asked", async () => {
+    const { rig, done } = await setUp();
+    rig.source.push({ [WEB]: { a: "1" }, [API]: { b: "1" } });
+    await done(ALL);
+    rig.inventory.silent.add(API);
+    const [ofOther, ofAll] = [await done({ ...FULL, scope: { app: "web" } }), await done(FULL)];
+    expect([ofOther.phase, ofOther.problems.length, ofOther.unanswered]).toEqual(["Succeeded", 1, []]);
+    expect([ofAll.phase, ofAll.unanswered]).toEqual(["Failed", [unanswered("inventory", "InventoryFailed")]]);
+    expect(ofAll.counts.Synced).toBe(2);
+    rig.source.error = new FssyncError("FetchFailed", "no answer");
+    const ofGit = await done({ ...FULL, scope: { app: "web" } });
+    expect([ofGit.phase, ofGit.unanswered]).toEqual(["Failed", [unanswered("git", "FetchFailed")]]);
   });
 
   test.for<[string, FssyncError, string]>([

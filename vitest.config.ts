@@ -10,7 +10,7 @@ const common = {
 };
 const speed = ["test/**/speed.test.ts"];
 
-/** What measures time runs alone, after the rest; what starts sshd, git and rsync leaves them a core. */
+/** What measures time runs alone, after the rest; what starts sshd, git and rsync mostly waits for them. */
 export default defineConfig({
   test: {
     projects: [
@@ -29,7 +29,7 @@ export default defineConfig({
           name: "system",
           include: ["test/{integration,e2e}/**/*.test.ts"],
           exclude: speed,
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { sleep, type Clock } from "../../ports/clock.ts";
 import { Turns } from "../../ports/turns.ts";
+import { Admission } from "./admission.ts";
 import { Feed } from "./feed.ts";
 import { comeAgain } from "./frames.ts";
 import { Reader } from "./reader.ts";
@@ -13,7 +14,7 @@ const LOOK = 250;
 const HEARTBEAT = 15_000;
 /** A change is kept for so long for whoever was not told of it yet; who is further behind than that is ended. */
 const KEPT = 60_000;
-/** A stream lives for half of it at least: then the client comes again, and shows anew who it is. */
+/** A stream lives for half of it at least: then the client comes again. */
 const LIFE = 3_600_000;
 /** After half of it at least a client whose stream ended comes again: not all at the same time. */
 const AGAIN = 4000;
@@ -72,8 +73,8 @@ export class Session<Item> {
     }
   }
 
-  /** Resolves when the client is being told, or the stream has ended. */
-  async add(response: ServerResponse, matches: (item: Item) => boolean): Promise<void> {
+  /** Resolves when the client is being told, or the stream has ended. `admits`: as Admission has it. */
+  async add(response: ServerResponse, matches: (item: Item) => boolean, admits: () => Promise<boolean>): Promise<void> {
     const { clock } = this.#options;
     this.#joining += 1;
     await this.#first.promise;
@@ -85,6 +86,7 @@ export class Session<Item> {
     const watcher = new Watcher({
       told: new Reader(this.#feed, matches),
       response,
+      admission: new Admission({ admits, clock }),
       monotonic: () => clock.monotonic(),
       until: clock.monotonic() + (LIFE * (1 + clock.random())) / 2,
       ready: (one) => this.#tellSoon(one),
@@ -130,11 +132,11 @@ export class Session<Item> {
     }
   }
 
-  /** Ends the watchers that are behind or due, and drops the changes that all of them were told of. */
+  /** Ends the watchers that are behind, due or refused, and drops the changes that all of them were told of. */
   #sortOut(): void {
     const { clock, log } = this.#options;
     let place = this.#feed.end;
-    const ended = { stalled: 0, due: 0, behind: 0 };
+    const ended = { stalled: 0, refused: 0, due: 0, behind: 0 };
     for (const watcher of this.#watchers) {
       const why = watcher.check();
       if (why) ended[why] += 1;
@@ -148,6 +150,7 @@ export class Session<Item> {
         ended.behind += 1;
       }
     }
+    if (ended.refused > 0) log.info({ refused: ended.refused }, "watchers were ended who may not watch any more");
     if (ended.stalled + ended.behind > 0) log.debug(ended, "watchers that read too slowly were ended");
   }
 

@@ -11,9 +11,10 @@ declare module "fastify" {
   }
 }
 
-/** Before the routes that answer with streams; after `server.closing` is there. */
+/** Before the routes that answer with streams; after `server.closing` and `server.admitsStill` are there. */
 export function serveWatches(server: ApiServer, { site, clock, log }: PublicServerOptions): void {
-  server.decorate("watches", new Watches({ site, clock, log, closing: server.closing }));
+  const { closing, admitsStill: admits } = server;
+  server.decorate("watches", new Watches({ site, clock, log, closing, admits }));
 }
 
 // Each answers with server-sent events: `added` for each item that matches, `synced`, then `added`, `modified` and

@@ -16,6 +16,8 @@ export interface WatcherOptions {
   readonly told: Told;
   readonly response: ServerResponse;
   readonly monotonic: () => number;
+  /** Whether it may be told more. */
+  readonly admission: { check(): "refused" | null };
   /** When it shall come again, and show anew who it is. Of the same clock. */
   readonly until: number;
   /** Called when it can be told more. */
@@ -80,16 +82,17 @@ export class Watcher {
     this.#options.ready(this);
   }
 
-  /** Ends it when it does not read, or has been here for long. */
-  check(): "stalled" | "due" | null {
+  /** Ends it when it does not read, may not be told any more, or has been here for long. */
+  check(): "stalled" | "refused" | "due" | null {
     const now = this.#options.monotonic();
     if (this.#waitingSince !== null && now - this.#waitingSince >= STALLED) {
       this.cut();
       return "stalled";
     }
-    if (this.#over || now < this.#options.until) return null;
-    this.end();
-    return "due";
+    if (this.#over) return null;
+    const why = this.#options.admission.check() ?? (now >= this.#options.until ? "due" : null);
+    if (why) this.end();
+    return why;
   }
 
   /** The stream ends in good order; what is on its way arrives. */

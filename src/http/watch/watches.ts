@@ -1,4 +1,4 @@
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { RecentEvent } from "../../reconcile/recent-events.ts";
 import type { AppItem, HostItem } from "../../reconcile/report-items.ts";
 import { HttpProblem } from "../problem.ts";
@@ -14,6 +14,8 @@ export interface WatchesOptions extends Pick<PublicServerOptions, "site" | "cloc
   /** Aborts when the server closes: every stream ends. */
   readonly closing: AbortSignal;
   readonly limit?: number;
+  /** Whether who asked for a stream may still have it. Rejects when that cannot be found out now. */
+  readonly admits: (request: FastifyRequest) => Promise<boolean>;
 }
 
 /** Everybody who watches. When this process leads no more, or its server closes, all streams end. */
@@ -66,7 +68,8 @@ export class Watches {
     this.#open += 1;
     raw.once("close", () => (this.#open -= 1));
     raw.flushHeaders();
-    await watched.session(desk, this.#options).add(raw, matches);
+    const admits = () => this.#options.admits(reply.request);
+    await watched.session(desk, this.#options).add(raw, matches, admits);
   }
 }
 

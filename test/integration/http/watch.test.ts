@@ -63,7 +63,15 @@ async function serve(limit?: number): Promise<Served> {
   closeGracefully(server, systemClock);
   answerProblems(server);
   const { log } = recordedLog();
-  const options = { site, clock: systemClock, log, closing: server.closing, ...(limit !== undefined && { limit }) };
+  const admits = async () => true;
+  const options = {
+    site,
+    clock: systemClock,
+    log,
+    closing: server.closing,
+    admits,
+    ...(limit !== undefined && { limit }),
+  };
   const watches = new Watches(options as unknown as ConstructorParameters<typeof Watches>[0]);
   server.get("/hosts", (_, reply) => watches.hosts(reply, () => true));
   await server.listen({ host: "127.0.0.1", port: 0 });

@@ -176,6 +176,30 @@ describe("with tokens", () => {
   });
 });
 
+test("what was admitted is admitted still until the token is taken back, or what it may do", async () => {
+  let known = true;
+  let may = true;
+  const access: Access = {
+    authenticate: async () => (known ? { name: "ann" } : undefined),
+    may: async (_, { repo }) => may || repo === undefined,
+  };
+  let admitted: (() => Promise<boolean>) | undefined;
+  await using served = await serve(
+    (server) =>
+      server.get("/read/:repo", { config: { needs: READS } }, (request) => {
+        admitted = () => server.admitsStill(request);
+        return {};
+      }),
+    { access },
+  );
+  await ask(served, "/read/mine", { authorization: "Bearer of-ann" });
+  await expect(admitted!()).resolves.toBe(true);
+  may = false;
+  await expect(admitted!()).resolves.toBe(false);
+  [may, known] = [true, false];
+  await expect(admitted!()).resolves.toBe(false);
+});
+
 describe("the predecessor's endpoints", () => {
   test("are for whoever reaches the address where that was asked for", async () => {
     await using served = await serve(routes, { access: ACCESS, compat: { anonymous: true } });

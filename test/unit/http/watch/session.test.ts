@@ -55,6 +55,7 @@ function setUp() {
   const clock = new ManualClock();
   const items = new Map<string, string>([["a", "1"]]);
   const seen = { looks: 0, disposed: 0, over: 0, holds: true };
+  const gate = { admits: async () => true, asked: 0 };
   const topic: Topic<{ text: string }> = {
     words: { whole: JSON.stringify, key: JSON.stringify },
     look: async (feed: Feed<{ text: string }>) => {
@@ -70,7 +71,11 @@ function setUp() {
   const ran = session.run();
   const join = async () => {
     const response = new FakeResponse();
-    await session.add(response as unknown as ServerResponse, () => true);
+    const admits = () => {
+      gate.asked += 1;
+      return gate.admits();
+    };
+    await session.add(response as unknown as ServerResponse, () => true, admits);
     await quiet();
     return response;
   };
@@ -81,7 +86,7 @@ function setUp() {
       await quiet();
     }
   };
-  return { clock, items, seen, session, ran, join, pass, lines };
+  return { clock, items, seen, gate, session, ran, join, pass, lines };
 }
 
 describe("a session", () => {
@@ -150,6 +155,36 @@ describe("a session", () => {
     expect(response.told.filter((told) => told === "added").length).toBeGreaterThan(5);
   });
 
+  test("asks again within 30 s whether a client may watch, and ends it in good order when it may not", async () => {
+    const { gate, items, join, pass, lines } = setUp();
+    const response = await join();
+    await pass(30_000);
+    expect(gate.asked).toBeGreaterThan(0);
+    expect(response.ended).toBe(false);
+    const { asked } = gate;
+    gate.admits = async () => false;
+    await pass(31_000);
+    expect(gate.asked).toBe(asked + 1);
+    expect(response.ended).toBe(true);
+    items.set("b", "1");
+    await pass(1000);
+    expect(response.told.filter((told) => told !== ":")).toEqual(["added", "synced"]);
+    expect(lines).toContainEqual(
+      expect.objectContaining({ msg: "watchers were ended who may not watch any more", refused: 1 }),
+    );
+  });
+
+  test("lets a client watch on while nobody can say whether it may", async () => {
+    const { gate, join, pass } = setUp();
+    const response = await join();
+    gate.admits = async () => {
+      throw new Error("the API server is away");
+    };
+    await pass(5 * MINUTE);
+    expect(gate.asked).toBeGreaterThan(9);
+    expect(response.ended).toBe(false);
+  });
+
   test("lets no stream live for ever: its client shows anew who it is", async () => {
     const { join, pass } = setUp();
     const response = await join();
@@ -176,7 +211,11 @@ describe("a session", () => {
   test("forgets a client that left before there was anything to tell", async () => {
     const { session, seen, ran } = setUp();
     const response = new FakeResponse();
-    const adding = session.add(response as unknown as ServerResponse, () => true);
+    const adding = session.add(
+      response as unknown as ServerResponse,
+      () => true,
+      async () => true,
+    );
     response.leave();
     await adding;
     await ran;

@@ -2,7 +2,7 @@
 export interface GitEditor {
   /**
    * Asks `edit` for the new content of the file at the newest commit (null: there is none, or there shall be
-   * none), commits and pushes; when the branch has moved meanwhile, all of it again. Returns the commit; null
+   * none), and says whether .gitattributes call it secret there; commits and pushes; when the branch has moved meanwhile, all of it again. Returns the commit; null
    * when `edit` changed nothing. What `edit` throws comes through. Changes come one after the other. Throws
    * NotEditable for what is no plain file or larger than 1 MiB, PushFailed, and what `GitSource.poll` throws.
    */
@@ -12,6 +12,6 @@ export interface GitEditor {
 export interface FileChange {
   /** In the repo, `env/prod/web/etc/app.conf`. */
   readonly path: string;
-  readonly edit: (before: Buffer | null) => Buffer | null;
+  readonly edit: (before: Buffer | null, is: { readonly secret: boolean }) => Buffer | null;
   readonly message: string;
 }

@@ -6,6 +6,7 @@ import { displayPath, encodePath, parentFolders } from "../model/path.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { FileChange, GitEditor } from "../ports/git-editor.ts";
 import { readBlob } from "./blob.ts";
+import type { AttributeReader } from "./check-attr.ts";
 import type { Git } from "./git.ts";
 import { explain, GitFailure, refusalWords, saysDamage } from "./git-failure.ts";
 import { Limit } from "./limit.ts";
@@ -20,6 +21,9 @@ const ATTEMPTS = 10;
 const PAUSE = { base: 20, max: 1000 };
 /** Wall clock for one change once its turn has come, milliseconds. */
 const DEADLINE = 120_000;
+/** Of paths, in characters and in names: git is told them, and the folders above, as arguments. */
+const LONGEST = 4096;
+const DEEPEST = 128;
 const PLAIN: ReadonlySet<string> = new Set(["100644", "100755"]);
 const INDEX = /^edit-.*\.index/;
 
@@ -31,6 +35,7 @@ export interface Author {
 export interface MirrorEditorOptions {
   readonly git: Git;
   readonly mirror: Mirror;
+  readonly attributes: AttributeReader;
   readonly author: Author;
   /** Holds the index of a change while it is made. */
   readonly dir: string;
@@ -41,6 +46,12 @@ export interface MirrorEditorOptions {
   /** The remote and its branch, for messages. */
   readonly where: string;
   readonly clock: Clock;
+}
+
+interface Found {
+  readonly entry: TreeEntry | null;
+  /** Whether .gitattributes say so. */
+  readonly secret: boolean;
 }
 
 /**
@@ -107,8 +118,9 @@ export class MirrorEditor implements GitEditor {
 
   /** The commit with the change on `parent`; null when it changes nothing. */
   async #make(change: FileChange, parent: string, signal: AbortSignal): Promise<string | null> {
-    const { entry, content } = await this.#onMirror("Reading a file", () => this.#read(change.path, parent, signal));
-    const after = change.edit(content);
+    const read = await this.#onMirror("Reading a file", () => this.#read(change.path, parent, signal));
+    const { entry, content, secret } = read;
+    const after = change.edit(content, { secret });
     if (after === content || (after && content?.equals(after))) return null;
     return await this.#onMirror("Making a commit", async () => {
       const tree = await this.#tree(parent, await this.#indexLine(change.path, entry, after, signal), signal);
@@ -128,26 +140,30 @@ export class MirrorEditor implements GitEditor {
   }
 
   async #read(path: string, commit: string, signal: AbortSignal) {
-    const entry = await this.#entryAt(commit, path, signal);
+    const { entry, secret } = await this.#entryAt(commit, path, signal);
     const content = entry && (await readBlob(this.#options.git, entry.id, MOST_BYTES));
     if (entry && content === null) throw notEditable(path, `is larger than ${MOST_BYTES} bytes`);
-    return { entry, content };
+    return { entry, content, secret };
   }
 
-  /** The file; null when nothing is there. Throws NotEditable for anything else at its path or above it. */
-  async #entryAt(commit: string, path: string, signal: AbortSignal): Promise<TreeEntry | null> {
+  /** The file, null when nothing is there. Throws NotEditable for anything else at its path or above it. */
+  async #entryAt(commit: string, path: string, signal: AbortSignal): Promise<Found> {
+    const names = path.split("/");
     // What git's own file systems would take for `.git` is no file either.
-    if (path.includes("\0") || path.split("/").some((name) => /^(?:\.{0,2}|\.git|git~\d+)$/i.test(name)))
-      throw notEditable(path, "is no path of a file");
+    const wrong = path.includes("\0") || names.some((name) => /^(?:\.{0,2}|\.git|git~\d+)$/i.test(name));
+    if (wrong || path.length > LONGEST || names.length > DEEPEST) throw notEditable(path, "is no path of a file");
     const above = parentFolders(path);
-    const args = ["ls-tree", "-t", "-z", "--full-tree", "--end-of-options", commit, "--", path, ...above];
+    const attributeFiles = [".gitattributes", ...above.map((folder) => `${folder}/.gitattributes`)];
+    const args = ["ls-tree", "-t", "-z", "--full-tree", "--end-of-options", commit, path, ...above, ...attributeFiles];
     // Of a folder on the way all that lies in it is listed too.
     const listed = parseListing(await this.#options.git.run(args, { signal }));
     const entry = listed.find((one) => one.path === path);
     const inTheWay = listed.find((one) => above.includes(one.path) && one.type !== "tree");
     if (inTheWay) throw notEditable(inTheWay.path, "is no folder");
     if (entry && !PLAIN.has(entry.mode)) throw notEditable(path, "is no plain file");
-    return entry ?? null;
+    const said = listed.filter((one) => one.type === "blob" && attributeFiles.includes(one.path));
+    const attributes = (await this.#options.attributes.read(said, [path])).get(path);
+    return { entry: entry ?? null, secret: attributes?.secret !== undefined };
   }
 
   /** As `update-index --index-info` takes it. A file keeps its mode. */

@@ -44,6 +44,8 @@ export function gitEnvironment(options: {
     GIT_TERMINAL_PROMPT: "0",
     GIT_ALLOW_PROTOCOL: options.protocols.join(":"),
     GIT_NO_REPLACE_OBJECTS: "1",
+    // Paths are what people ask for: in none of them is `:(top)` or `*` more than a name.
+    GIT_LITERAL_PATHSPECS: "1",
   };
 }
 

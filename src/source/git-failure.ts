@@ -10,14 +10,17 @@ export class GitFailure extends Error {
   /** Null when a signal ended it. */
   readonly exitCode: number | null;
   readonly stderr: string;
+  /** The paths it was asked about. They may be anybody's words, which git repeats. */
+  readonly paths: readonly string[];
 
-  constructor(command: string, end: GitEnd, exitCode: number | null, stderr: string) {
+  constructor(command: string, end: GitEnd, exitCode: number | null, stderr: string, paths: readonly string[] = []) {
     super(`git ${command}: ${firstUsefulLine(stderr) || endText(end, exitCode)}`);
     this.name = "GitFailure";
     this.command = command;
     this.end = end;
     this.exitCode = exitCode;
     this.stderr = stderr;
+    this.paths = paths;
   }
 }
 
@@ -29,6 +32,9 @@ const EXHAUSTED =
   /\b(?:EAGAIN|EMFILE|ENFILE|ENOMEM)\b|Too many open files|Cannot allocate memory|fork: retry|cannot fork/;
 const DAMAGE =
   /is corrupt|corrupt loose|inflate: data stream error|bad object|bad tree object|missing (?:blob|tree|commit|object|necessary)|unable to read (?:tree|sha1|.*object)|not a git repository|does not match index|is too small|file .*\.(?:idx|pack) |bad (?:signature|index file)|hash mismatch|garbage at end of loose|unable to (?:unpack|parse) .*(?:header|object)|invalid object|index CRC mismatch|packfile .* (?:invalid|cannot|truncated)|not a tree object|broken (?:ref|links?)|Could not read [0-9a-f]{40}/i;
+
+/** From the first mark to the last: a name may hold marks too. */
+const QUOTED = /(?<!\w)'.*'(?!\w)|(?<!\w)".*"(?!\w)/g;
 
 /** The first line of stderr that says why, without control characters and credentials. */
 export function firstUsefulLine(stderr: string): string {
@@ -56,7 +62,7 @@ function shown(text: string): string {
 
 /** True when the failure is about the local mirror's own objects or refs, not about the remote. */
 export function saysDamage(failure: unknown): boolean {
-  return failure instanceof GitFailure && failure.end === "exit" && DAMAGE.test(ownLines(failure.stderr));
+  return failure instanceof GitFailure && failure.end === "exit" && DAMAGE.test(ownWords(failure));
 }
 
 /** The object that `ObjectReader` asked for in vain. */
@@ -77,7 +83,7 @@ export function explain(failure: unknown, otherwise: Reason, what: string): Fssy
   if (failure.end === "aborted") return new FssyncError("Interrupted", `${what}: interrupted`, { cause: failure });
   const why = firstUsefulLine(failure.stderr) || endText(failure.end, failure.exitCode);
   const timedOut = failure.end === "timeout" ? "no answer within git.timeout" : why;
-  return new FssyncError(reasonOf(ownLines(failure.stderr), otherwise), `${what}: ${timedOut}`, { cause: failure });
+  return new FssyncError(reasonOf(ownWords(failure), otherwise), `${what}: ${timedOut}`, { cause: failure });
 }
 
 function reasonOf(text: string, otherwise: Reason): Reason {
@@ -86,11 +92,18 @@ function reasonOf(text: string, otherwise: Reason): Reason {
   return otherwise;
 }
 
-/** What the remote says (`remote: …`) is about the remote's disk and objects, not about ours. */
-function ownLines(stderr: string): string {
-  return stderr
+/**
+ * What git itself says of what it has. What the remote says (`remote: …`) is about the remote's disk and objects, and
+ * what is quoted, or was asked for, may be called like any failure.
+ */
+function ownWords({ stderr, paths }: GitFailure): string {
+  // The longest first: one may lie in another.
+  const asked = paths.filter((path) => path !== "").sort((a, b) => b.length - a.length);
+  return asked
+    .reduce((text, path) => text.replaceAll(path, ""), stderr)
     .split(/[\r\n]+/)
     .filter((line) => !line.startsWith("remote:"))
+    .map((line) => line.replace(QUOTED, ""))
     .join("\n");
 }
 

@@ -15,7 +15,7 @@ import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./disco
 import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
 import { History } from "./history.ts";
-import { type Layout, layOut } from "./layout.ts";
+import { isFolderName, type Layout, layOut } from "./layout.ts";
 import { parseListing } from "./ls-tree.ts";
 import { Lru } from "../model/lru.ts";
 import { Mirror } from "./mirror.ts";
@@ -25,6 +25,7 @@ import { parseRemoteUrl, redactUrls, type Protocol } from "./remote-url.ts";
 import { Snapshots } from "./snapshots.ts";
 
 const BASES = 500;
+const ABSENT = 2000;
 const DISCOVERIES = 4;
 const FOLDERS = 100;
 
@@ -64,6 +65,8 @@ export class GitMirrorSource implements GitSource {
   readonly #checksums: Checksums;
   readonly #history: History;
   readonly #bases = new Lru<string, BaseApp>(BASES);
+  /** Apart from those that are there: whoever asks for what never was shall not drive them out. */
+  readonly #absent = new Lru<string, null>(ABSENT);
   readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
   readonly #folders = new Lru<string, Manifest | null>(FOLDERS);
   #resolved: ResolvedApps = new Map();
@@ -88,6 +91,7 @@ export class GitMirrorSource implements GitSource {
     this.editor = new MirrorEditor({
       git: this.#git,
       mirror: this.#mirror,
+      attributes: this.#attributes,
       author: options.author,
       dir,
       where: `${redactUrls(url.text)} for branch ${options.branch}`,
@@ -129,19 +133,19 @@ export class GitMirrorSource implements GitSource {
       const there = discovery.apps.get(app);
       return there === undefined ? null : baseOf(there);
     }
-    const known = this.#bases.get(`${commit} ${app}`);
+    const key = `${commit} ${app}`;
+    const known = this.#bases.get(key) ?? this.#absent.get(key);
     if (known !== undefined) return known;
-    const found = await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
+    if (!canBe(app)) return null;
+    return await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
       const layout = await this.#layout(commit, this.#pathsOf(app), this.#options.common);
+      // It may be fetched yet.
       if (layout === null) return null;
       const apps = layout.apps.filter((folder) => appKey(folder) === app);
-      const resolved = await this.#resolve({ ...layout, apps }, this.#resolved);
-      return resolved.get(app)?.app ?? null;
+      const found = (await this.#resolve({ ...layout, apps }, this.#resolved)).get(app);
+      if (found) return remember(this.#bases, key, baseOf(found.app));
+      return remember(this.#absent, key, null);
     });
-    if (found === null) return null;
-    const base = baseOf(found);
-    this.#bases.set(`${commit} ${app}`, base);
-    return base;
   }
 
   async folderAt(folder: AppKey, commit: string): Promise<Manifest | null> {
@@ -149,6 +153,7 @@ export class GitMirrorSource implements GitSource {
     const key = `${commit} ${folder}`;
     const known = this.#folders.get(key);
     if (known !== undefined) return known;
+    if (!canBe(folder)) return null;
     const found = await this.#watched(`Reading ${folder} at commit ${commit}`, "SourceUnavailable", async () => {
       // Without overlays every folder is an app.
       const layout = await this.#layout(commit, this.#pathsOf(folder), undefined);
@@ -212,7 +217,7 @@ export class GitMirrorSource implements GitSource {
 
   async history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]> {
     const commit = from ?? (await this.head());
-    if (commit === null) return [];
+    if (commit === null || !canBe(app)) return [];
     const query = { from: commit, branch: this.#options.branch, paths: this.#pathsOf(app), limit };
     return await this.#watched(`Reading the history of ${app}`, "SourceUnavailable", () => this.#history.log(query));
   }
@@ -328,6 +333,17 @@ export class GitMirrorSource implements GitSource {
       throw explain(error, isDamage(error) ? otherwise : "SourceUnavailable", what);
     }
   }
+}
+
+/** Names that no folder can have are not worth a question to Git. */
+function canBe(folder: AppKey): boolean {
+  const names = folder.split("/");
+  return names.length === 3 && names.every(isFolderName);
+}
+
+function remember<T>(answers: Lru<string, T>, key: string, answer: T): T {
+  answers.set(key, answer);
+  return answer;
 }
 
 function baseOf({ digest, manifest, refused }: Omit<BaseApp, "refused"> & { refused?: Refusal | null }): BaseApp {

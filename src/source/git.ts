@@ -162,7 +162,7 @@ export class Git implements AsyncDisposable {
       for (const source of interrupts) source.removeEventListener("abort", interrupt);
     }
     if (end !== "exit" || result?.exitCode !== 0) {
-      throw new GitFailure(command, end, result?.exitCode ?? null, result?.stderr ?? "");
+      throw new GitFailure(command, end, result?.exitCode ?? null, result?.stderr ?? "", pathsIn(args));
     }
     return Buffer.concat(stdout);
   }
@@ -200,4 +200,10 @@ export class Git implements AsyncDisposable {
       },
     }).env(environment);
   }
+}
+
+/** What follows the commit, or the remote, that a command is about. */
+function pathsIn(args: readonly string[]): readonly string[] {
+  const at = args.indexOf("--end-of-options");
+  return at < 0 ? [] : args.slice(at + 2);
 }

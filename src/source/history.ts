@@ -89,7 +89,7 @@ async function isAncestor(git: Git, commit: string, head: string): Promise<boole
 
 async function readLog(git: Git, { from, branch, paths, limit }: HistoryQuery): Promise<CommitInfo[]> {
   const args = ["log", "-z", FORMAT, `--max-count=${limit}`, "--end-of-options", from, "--", ...paths];
-  const output = await git.run(args, { environment: { GIT_LITERAL_PATHSPECS: "1" }, maxOutput: MAX_OUTPUT });
+  const output = await git.run(args, { maxOutput: MAX_OUTPUT });
   return parseLog(output.toString("utf8"), branch);
 }
 

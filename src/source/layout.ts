@@ -43,13 +43,18 @@ export function layOut(listing: readonly TreeEntry[], common: string | undefined
     } else if (entry.type !== "tree") {
       warnings.push(...besideApps(entry));
     } else if (sane.has(parent(entry.path))) {
-      if (!NAME.test(lastName(entry.path))) warnings.push(badName(entry));
+      if (!isFolderName(lastName(entry.path))) warnings.push(badName(entry));
       else if (depth(entry.path) < APP_DEPTH) sane.add(entry.path);
       else folders.set(entry.path, { path: entry.path, tree: entry.id, entries: [] });
     }
     if (entry.type === "blob" && lastName(entry.path) === ".gitattributes") attributeFiles.push(entry);
   }
   return { apps: appsOf(folders, common), attributeFiles, warnings };
+}
+
+/** Whether a mod, env or app can be called so. */
+export function isFolderName(text: string): boolean {
+  return NAME.test(text);
 }
 
 function appsOf(folders: ReadonlyMap<string, Folder>, common: string | undefined): AppFolder[] {

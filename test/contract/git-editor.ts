@@ -104,6 +104,17 @@ export function gitEditorContract(name: string, fixture: () => Promise<EditorFix
       expect(await remote.head()).toBe(before);
     });
 
+    it("says whether the file is secret at the newest commit, by whatever .gitattributes", async () => {
+      const said: boolean[] = [];
+      const ask = () => change(CONF, (before, { secret }) => (said.push(secret), before));
+      await ask();
+      await remote.commit({ "env/prod/.gitattributes": "web.conf secret\n" });
+      await ask();
+      await remote.commit({ "env/prod/web/etc/.gitattributes": "*.conf -secret\n" });
+      await ask();
+      expect(said).toEqual([false, true, false]);
+    });
+
     it("works on what others have pushed since it last looked, also by force", async () => {
       await change(CONF, append("c=3\n"));
       await remote.commit({ [CONF]: "theirs=1\n" });

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { appKey, type AppId } from "../../model/app.ts";
 import { displayPath } from "../../model/path.ts";
+import type { FileChange } from "../../ports/git-editor.ts";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
 import { noteCall } from "../auth/note-call.ts";
@@ -11,6 +12,7 @@ import { errorsAs, json } from "./answers.ts";
 import { ambiguous, DEFAULT_MOD, folderIn, reposNamed } from "./folder.ts";
 import { checkLine, editLines, type LineEdit } from "./line-edit.ts";
 import { given, Name } from "./names.ts";
+import { maySeeSecrets } from "./secrets.ts";
 
 /** Keys that a commit's message and the log name; the rest are a number. */
 const NAMED = 20;
@@ -30,7 +32,7 @@ const Body = z.object({
 type Body = z.infer<typeof Body>;
 
 /** `POST /modify`: edits `key=value` lines of one file, commits and pushes. */
-export function modifyRoute(server: ApiServer, { site }: PublicServerOptions): void {
+export function modifyRoute(server: ApiServer, { site, access }: PublicServerOptions): void {
   void server.register(async (scope) => {
     takeAnyTypeAsJson(scope);
     (scope as unknown as ApiServer).route({
@@ -55,7 +57,13 @@ export function modifyRoute(server: ApiServer, { site }: PublicServerOptions): v
         const { operate } = edit;
         noteCall(request, "modify", { repo: repo.repo, file, operate, keys, revision: fleet.revision });
         const change = { path: file, message: messageOf(file, edit, request.caller.name) };
-        const edited = (before: Buffer | null) => {
+        // What it answers says which keys are there.
+        const secrets = await maySeeSecrets(request, access, repo.repo);
+        const edited: FileChange["edit"] = (before, { secret }) => {
+          if (secret && !secrets)
+            throw new HttpProblem(403, `${displayPath(file)} is secret: it is for those who may read it`, {
+              reason: "Unauthorized",
+            });
           if (before !== null) return editLines(before, edit);
           throw new HttpProblem(404, `there is no file ${displayPath(file)} in Git`, { reason: "UnknownName" });
         };

@@ -399,11 +399,11 @@ describe("POST /modify", () => {
     const before = await world.repo.commitOf("main");
     expect(await refused({ operate: "edit", datas: { user: "x", none: "x" } })).toEqual({
       status: 404,
-      msg: "the file has no key none",
+      msg: `${CONF}: the file has no key none`,
     });
     expect(await refused({ operate: "add", datas: { user: "x" } })).toEqual({
       status: 409,
-      msg: "the file has already key user",
+      msg: `${CONF}: the file has already key user`,
     });
     const add = { operate: "add", datas: { a: "1" } };
     expect(await refused({ ...add, filename: "none.conf" })).toMatchObject({
@@ -438,7 +438,7 @@ describe("POST /modify", () => {
       [{ ...add, datas: { "a\nb": "1" } }, "datas"],
       [{ ...add, datas: { a: "1\nb=2" } }, "datas"],
       [{ ...add, datas: { a: "1\u0000" } }, "datas"],
-      [{ ...add, datas: { a: 1 } }, "datas"],
+      [{ ...add, datas: { a: [1] } }, "datas"],
       [{ ...add, datas: "a=1" }, "datas"],
       [{ ...add, operate: "drop" }, "operate"],
       [{ ...add, appName: undefined }, "appName"],
@@ -564,6 +564,27 @@ describe("who may", { timeout: 60_000 }, () => {
     expect(await secret(TOKENS.read)).toEqual([403, false]);
     expect(await secret(TOKENS.pull)).toEqual([200, true]);
     await asking.kill();
+  });
+
+  test("what is secret is edited by who may read it, and to nobody else it says which keys it has", async () => {
+    const open = await guarded.start("--compat", "--compat-anonymous", "--tokens-secret", "api");
+    await guarded.settled();
+    const key = { appName: "vault", envName: "prod", path: "etc", filename: "key" };
+    const edit = async (operate: string, datas: object, headers: Record<string, string> = {}) => {
+      const body = JSON.stringify({ ...key, operate, datas });
+      const answer = await fetch(`${open.url}/modify`, { method: "POST", body, headers });
+      return [answer.status, ((await answer.json()) as { msg: string }).msg];
+    };
+    const told = [403, `${WEB.replace("web", "vault")}/etc/key is secret: it is for those who may read it`];
+    expect(await edit("edit", { nokey: "x" })).toEqual(told);
+    expect(await edit("add", { password: "x" })).toEqual(told);
+    expect(await edit("edit", { password: "anybody's" })).toEqual(told);
+    const operate = { authorization: `Bearer ${TOKENS.operate}` };
+    expect(await edit("edit", { password: "the operator's" }, operate)).toEqual([200, "success"]);
+    expect(open.log.filter(({ msg }) => String(msg).includes("damaged"))).toEqual([]);
+    const file = await fetch(`${open.url}/prod/vault/etc/key`, { headers: operate });
+    expect(file.status).toBe(200);
+    await open.kill();
   });
 
   test("with --compat-anonymous: whoever reaches the address, but for secrets and the API", async () => {

@@ -72,6 +72,16 @@ describe("an editor on the mirror", () => {
     expect(names.toString("utf8").trim()).toBe(`${who} ${who}`);
   });
 
+  it.each([
+    ["is long", `env/prod/web/${"x".repeat(1024 * 1024)}`],
+    ["has many folders", `env/prod/web/${"x/".repeat(2000)}y`],
+  ])("takes what %s for no path", async (_, path) => {
+    await using source = open();
+    await expect(source.editor.commit({ ...setting("a=2\n"), path }, signal)).rejects.toMatchObject({
+      reason: "NotEditable",
+    });
+  });
+
   it("goes on with what it pushed itself: the source reads it at the next poll", async () => {
     await using source = open();
     const commit = await source.editor.commit(setting("a=2\n"), signal);

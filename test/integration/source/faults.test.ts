@@ -227,6 +227,38 @@ describe("the mirror", () => {
     expect(text()).not.toContain("damaged");
   });
 
+  it.each([":(bad object)x", ":(No space left on device)x", ":(top)nginx", "*", "n'bad object'x"])(
+    "takes a name that people ask for, %s, for a name, and never for damage",
+    async (name) => {
+      const { log, text } = memoryLog();
+      await using source = open({ log });
+      const head = await source.poll(signal);
+      const old = await repo.commit({ [`${WEB}/etc/other.conf`]: "newer\n" });
+      expect(await source.appAt(`${name}/prod/web`, head)).toBeNull();
+      expect(await source.folderAt(`${name}/prod/common`, head)).toBeNull();
+      expect(await source.history(`${name}/prod/web`, 10)).toEqual([]);
+      const asked: (Buffer | null)[] = [];
+      const path = `${name}/prod/web/etc/other.conf`;
+      const edit = (before: Buffer | null) => (asked.push(before), before);
+      expect(await source.editor.commit({ path, edit, message: "change" }, signal)).toBeNull();
+      expect(asked).toEqual([null]);
+      expect(await source.head()).toBe(old);
+      expect(text()).not.toContain("damaged");
+    },
+  );
+
+  it("asks git once for an app that a commit does not hold, and not at all for what can be none", async () => {
+    await using git = await wrapGit('echo "$@" >>"$LOG"');
+    await using source = open();
+    const head = await source.poll(signal);
+    await git.clear();
+    for (let asked = 0; asked < 3; asked += 1) expect(await source.appAt("nginx/prod/none", head)).toBeNull();
+    expect((await git.calls()).match(/ls-tree/g)).toHaveLength(1);
+    await git.clear();
+    expect(await source.appAt("nginx/../web", head)).toBeNull();
+    expect(await git.calls()).toBe("");
+  });
+
   it("pins once, skips a commit that is gone, and unpins what nobody needs", async () => {
     await using source = open();
     const first = await source.poll(signal);

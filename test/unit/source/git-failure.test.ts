@@ -35,6 +35,13 @@ describe("explain", () => {
     expect(explain(failed(stderr), "FetchFailed", "Fetching x").reason).toBe(reason);
   });
 
+  it("is no full disk, and no want of memory, because somebody asked for what is called so", () => {
+    for (const path of ["a/No space left on device", "a/ENOMEM/b"]) {
+      const failure = new GitFailure("ls-tree", "exit", 128, `fatal: ${path} is no path`, [path]);
+      expect(explain(failure, "SourceUnavailable", "Reading").reason).toBe("SourceUnavailable");
+    }
+  });
+
   it("says what was tried, and how it ended when git said nothing", () => {
     expect(explain(failed("", null), "FetchFailed", "Fetching x").message).toBe("Fetching x: ended by a signal");
     expect(explain(failed("", 1), "FetchFailed", "Fetching x").message).toBe("Fetching x: exit code 1");
@@ -56,6 +63,20 @@ describe("saysDamage", () => {
     "fatal: not a git repository: 'x'",
   ])("of %j", (stderr) => {
     expect(saysDamage(failed(stderr))).toBe(true);
+  });
+
+  it.each([
+    ["fatal: Invalid pathspec magic 'bad object' in ':(bad object)x/prod/web'", ":(bad object)x/prod/web"],
+    ["error: Invalid path 'a'bad object'/b'\nfatal: done", "a"],
+    ["fatal: what is corrupt/b/is corrupt was asked", "corrupt/b/is corrupt"],
+  ])("nor of the words of whoever asked: %j", (stderr, path) => {
+    const failure = new GitFailure("ls-tree", "exit", 128, stderr, ["", path]);
+    expect(saysDamage(failure)).toBe(false);
+  });
+
+  it("of what git says beside the words of whoever asked", () => {
+    const stderr = "error: inflate: data stream error\nfatal: 'x' is corrupt and 'y'";
+    expect(saysDamage(new GitFailure("ls-tree", "exit", 128, stderr, ["x", "y"]))).toBe(true);
   });
 
   it.each([

@@ -123,6 +123,11 @@ export class Polls {
     await this.#inventory.poll(signal);
   }
 
+  /** Asks Git once, paused or not; what goes wrong is among the problems. */
+  async refreshGit(signal: AbortSignal): Promise<void> {
+    await this.#git.poll(signal);
+  }
+
   #askGit(signal: AbortSignal): Promise<boolean> {
     return this.#attempt("git", async () => {
       const { source, telemetry, clock } = this.#options;

@@ -31,6 +31,7 @@ import { Problems, type Finding } from "./problems.ts";
 import { Records } from "./records.ts";
 import { Report } from "./report.ts";
 import { Requests, type RequestedSync, type Selection, type Wish } from "./requests.ts";
+import { SharedRefresh } from "./shared-refresh.ts";
 import { StatusSaver } from "./status-saver.ts";
 import { Suspension, type AskedOf, type Suspended } from "./suspension.ts";
 import { Verification, type VerifyOperation } from "./verification/verification.ts";
@@ -97,6 +98,7 @@ export class RepoController implements AsyncDisposable {
   readonly #report: Report;
   readonly #polls: Polls;
   readonly #suspension: Suspension;
+  readonly #readings = new SharedRefresh((signal) => this.#polls.refreshGit(signal));
   /** Those who may say that the branch moved; undefined where there is none to ask. */
   readonly webhooks: Webhooks | undefined;
   /** Ends the syncs under way. */
@@ -305,6 +307,14 @@ export class RepoController implements AsyncDisposable {
   /** What a sync would do now; touches no host. */
   plan(selection: Selection): Promise<PlannedHost[]> {
     return planFleet(this.#fleet, this.#options, selection);
+  }
+
+  /**
+   * Asks Git once and takes in what it has, also while all is suspended: no host gets it then. Whoever comes while one
+   * look runs shares the next.
+   */
+  readGit(signal: AbortSignal): Promise<void> {
+    return this.#readings.join(signal);
   }
 
   /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */

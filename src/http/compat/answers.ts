@@ -13,6 +13,15 @@ export function errorsAs(body: (message: string) => object) {
   };
 }
 
+/** Of what a log says of a call; a script may send much. */
+const TOLD = 500;
+
+/** What a line of the log says of a call that was not done. */
+export function refusal(thrown: unknown) {
+  const { status, detail, reason } = problemOf(thrown as Error);
+  return { outcome: "refused", status, ...(reason && { reason }), why: detail.slice(0, TOLD) };
+}
+
 interface Sender {
   type(type: string): { send(text: string): unknown };
 }

@@ -1,4 +1,3 @@
-import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { appKey, type AppId } from "../../model/app.ts";
 import { displayPath } from "../../model/path.ts";
@@ -8,31 +7,21 @@ import type { ApiServer } from "../api-server.ts";
 import { noteCall } from "../auth/note-call.ts";
 import { HttpProblem } from "../problem.ts";
 import type { PublicServerOptions, Site } from "../site.ts";
-import { errorsAs, json } from "./answers.ts";
-import { ambiguous, DEFAULT_MOD, folderIn, reposNamed } from "./folder.ts";
-import { checkLine, editLines, type LineEdit } from "./line-edit.ts";
+import { errorsAs, json, refusal } from "./answers.ts";
+import { ambiguous, folderIn, reposNamed } from "./folder.ts";
+import { editLines, type LineEdit } from "./line-edit.ts";
+import { Body, takeAnyTypeAsJson, wanted } from "./modify-body.ts";
 import { given, Name } from "./names.ts";
 import { maySeeSecrets } from "./secrets.ts";
+import { untilShown } from "./shown.ts";
 
 /** Keys that a commit's message and the log name; the rest are a number. */
 const NAMED = 20;
 
 const Query = z.object({ repo: Name });
-/** What else a script sends is passed over, as it was. */
-const Body = z.object({
-  appName: z.string(),
-  envName: z.string(),
-  mod: z.string().default(DEFAULT_MOD),
-  repo: Name,
-  path: z.string().default(""),
-  filename: z.string(),
-  operate: z.enum(["add", "edit", "del"]),
-  datas: z.record(z.string(), z.string()),
-});
-type Body = z.infer<typeof Body>;
 
 /** `POST /modify`: edits `key=value` lines of one file, commits and pushes. */
-export function modifyRoute(server: ApiServer, { site, access }: PublicServerOptions): void {
+export function modifyRoute(server: ApiServer, { site, access, clock }: PublicServerOptions): void {
   void server.register(async (scope) => {
     takeAnyTypeAsJson(scope);
     (scope as unknown as ApiServer).route({
@@ -41,71 +30,53 @@ export function modifyRoute(server: ApiServer, { site, access }: PublicServerOpt
       config: { needs: { verb: "update", resource: "configapps" }, compat: true, rate: "costly" },
       schema: { hide: true, querystring: Query, body: Body },
       errorHandler: errorsAs((msg) => ({ status: "false", msg })),
+      // So that what is refused for its form leaves its line in the log too.
+      attachValidation: true,
       handler: async (request, reply) => {
-        const { body } = request;
-        const app = {
-          mod: part("mod", body.mod),
-          env: part("envName", body.envName),
-          app: part("appName", body.appName),
-        };
-        const file = fileOf(app, body);
-        const edit = lineEdit(body);
-        const repo = await repoOf(site, app, given(request.query).repo ?? given({ repo: body.repo }).repo);
-        const { editor, fleet } = repo;
-        if (!editor) throw new HttpProblem(409, `nothing commits to the repo ${repo.repo} from here`);
-        const keys = [...edit.datas.keys()].slice(0, NAMED);
-        const { operate } = edit;
-        noteCall(request, "modify", { repo: repo.repo, file, operate, keys, revision: fleet.revision });
-        const change = { path: file, message: messageOf(file, edit, request.caller.name) };
-        // What it answers says which keys are there.
-        const secrets = await maySeeSecrets(request, access, repo.repo);
-        const edited: FileChange["edit"] = (before, { secret }) => {
-          if (secret && !secrets)
-            throw new HttpProblem(403, `${displayPath(file)} is secret: it is for those who may read it`, {
-              reason: "Unauthorized",
-            });
-          if (before !== null) return editLines(before, edit);
-          throw new HttpProblem(404, `there is no file ${displayPath(file)} in Git`, { reason: "UnknownName" });
-        };
-        // Whoever leaves has asked all the same.
-        const commit = await editor.commit({ ...change, edit: edited }, server.closing);
-        request.log.info({ repo: repo.repo, file, commit }, commit === null ? "nothing to commit" : "committed");
-        if (commit !== null) repo.lookAtGit();
+        const call: Record<string, unknown> = {};
+        try {
+          if (request.validationError) throw request.validationError;
+          const { body } = request;
+          const { app, file, edit } = wanted(body);
+          const { operate, datas } = edit;
+          Object.assign(call, { file, operate, keys: [...datas.keys()].slice(0, NAMED) });
+          const repo = await repoOf(site, app, given(request.query).repo ?? given({ repo: body.repo }).repo);
+          Object.assign(call, { repo: repo.repo, revision: repo.fleet.revision });
+          const { editor } = repo;
+          if (!editor) throw new HttpProblem(409, `nothing commits to the repo ${repo.repo} from here`);
+          // What it answers says which keys are there.
+          const secrets = await maySeeSecrets(request, access, repo.repo);
+          const change = { path: file, message: messageOf(file, edit, request.caller.name) };
+          // Whoever leaves has asked all the same.
+          const commit = await editor.commit({ ...change, edit: editOf(file, edit, { secrets }) }, server.closing);
+          if (commit !== null) await untilShown(repo, commit, { clock, closing: server.closing });
+          const outcome = commit === null ? { outcome: "unchanged" } : { outcome: "committed", commit };
+          noteCall(request, "modify", { ...call, ...outcome, revision: repo.fleet.revision });
+        } catch (error) {
+          noteCall(request, "modify", { ...call, ...refusal(error) });
+          throw error;
+        }
         json(reply.code(200), { status: "true", msg: "success" });
       },
     });
   });
 }
 
-/** The predecessor never looked at the type, and curl says that it sends a form. */
-function takeAnyTypeAsJson(scope: FastifyInstance): void {
-  scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser("*", { parseAs: "string" }, scope.getDefaultJsonParser("error", "error"));
-}
-
-/** One folder's or file's name. Throws 400. */
-function part(field: string, name: string): string {
-  // oxlint-disable-next-line no-control-regex
-  const wrong = name === "" || name === "." || name === ".." || /[/\u0000-\u001f\u007f]/.test(name);
-  if (wrong || !name.isWellFormed())
-    throw new HttpProblem(400, `${field}: ${JSON.stringify(name)} is no name of a folder or file`);
-  // They say who owns files, and what is secret.
-  if (/^\.(?:git|fssync\.yaml$)/i.test(name)) throw new HttpProblem(400, `${field}: ${name} is not edited here`);
-  return name;
-}
-
-/** In the repo. Scripts write `/etc/nginx/` as well as `etc/nginx`. */
-function fileOf(app: AppId, { path, filename }: Body): string {
-  const names = path.split("/");
-  const first = names.findIndex((name) => name !== "");
-  const last = names.findLastIndex((name) => name !== "");
-  const folders = first < 0 ? [] : names.slice(first, last + 1).map((name) => part("path", name));
-  return [appKey(app), ...folders, part("filename", filename)].join("/");
-}
-
-function lineEdit({ operate, datas }: Body): LineEdit {
-  for (const [key, value] of Object.entries(datas)) checkLine(key, operate === "del" ? "" : value);
-  return { operate, datas: new Map(Object.entries(datas)) };
+/** What is done with the file's content. Throws what is wrong with it, by the file's name. */
+function editOf(file: string, edit: LineEdit, { secrets }: { secrets: boolean }): FileChange["edit"] {
+  const named = displayPath(file);
+  return (before, { secret }) => {
+    if (secret && !secrets)
+      throw new HttpProblem(403, `${named} is secret: it is for those who may read it`, { reason: "Unauthorized" });
+    if (before === null) throw new HttpProblem(404, `there is no file ${named} in Git`, { reason: "UnknownName" });
+    try {
+      return editLines(before, edit);
+    } catch (error) {
+      if (!(error instanceof HttpProblem)) throw error;
+      const { statusCode, message, reason } = error;
+      throw new HttpProblem(statusCode, `${named}: ${message}`, { ...(reason && { reason }), cause: error });
+    }
+  };
 }
 
 /** The repo that is meant: the one named, the only one, or the only one that has the app. */

@@ -1,16 +1,18 @@
 import { z } from "zod";
 import { appId, type AppKey } from "../../model/app.ts";
-import type { FssyncError } from "../../model/errors.ts";
+import { FssyncError, type Reason } from "../../model/errors.ts";
+import { shortRevision } from "../../model/revision.ts";
 import { sleep, type Clock } from "../../ports/clock.ts";
 import type { Controller, SyncRequest } from "../../reconcile/controller.ts";
 import type { Operations } from "../../reconcile/operations.ts";
+import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { Scope } from "../../reconcile/selection.ts";
 import type { SyncOperation } from "../../reconcile/sync-operation.ts";
 import type { ApiServer } from "../api-server.ts";
 import { noteCall } from "../auth/note-call.ts";
 import { HttpProblem } from "../problem.ts";
 import { deskOf, type PublicServerOptions } from "../site.ts";
-import { errorsAs, json } from "./answers.ts";
+import { errorsAs, json, refusal } from "./answers.ts";
 import { given, Name } from "./names.ts";
 import { syncLines } from "./sync-lines.ts";
 
@@ -29,7 +31,7 @@ export function syncRoute(server: ApiServer, { site, clock }: PublicServerOption
     method: "GET",
     url: "/sync",
     exposeHeadRoute: false,
-    config: { needs: { verb: "update", resource: "configapps" }, compat: true, rate: "costly" },
+    config: { needs: { verb: "update", resource: "configapps" }, compat: true, rate: "apps" },
     schema: { hide: true, querystring: Query },
     errorHandler: errorsAs((msg) => ({ msg })),
     handler: async (request, reply) => {
@@ -39,13 +41,17 @@ export function syncRoute(server: ApiServer, { site, clock }: PublicServerOption
       const wanted = { ...(mod && { mod }), ...(named === "all" ? {} : { env: named }), app };
       const { controller, operations } = deskOf(site);
       const scope = { ...wanted, ...narrowed(controller, wanted, repo) };
-      noteCall(request, "sync", { ...scope, revision: revisionOf(controller, scope) });
       const asked = { apps: [], hosts: [], scope, full: true, allowPrune: false, needsInventory: true };
       // It ends with this process, or when another one leads; not when whoever asked has left.
       const waiting = { by: request.caller.name, clock, closing: server.closing };
-      const operation = await begin(operations, asked, waiting);
+      const operation = await begin(operations, asked, waiting).catch((error: unknown) => {
+        const told = gitFailed(error, inScopeOf(controller, scope));
+        noteCall(request, "sync", { ...scope, ...refusal(told) });
+        throw told;
+      });
+      noteCall(request, "sync", { ...scope, operation: operation.id, revision: revisionOf(controller, scope) });
       await operations.wait(operation, LONGEST, server.closing);
-      json(reply.code(200), syncLines(hostsOf(operation)), 4);
+      json(reply.code(200), syncLines(hostsOf(operation, controller)), 4);
     },
   });
 }
@@ -64,10 +70,37 @@ async function begin(
   throw ending();
 }
 
-function hostsOf({ finishedAt, error, hosts }: SyncOperation): SyncOperation["hosts"] {
+function hostsOf(operation: SyncOperation, controller: Controller): SyncOperation["hosts"] {
+  const { finishedAt, error, hosts, unanswered, revisions } = operation;
   if (error) throw fromCmdb(error);
   if (finishedAt === null) throw ending();
-  return hosts;
+  // Of a repo that is suspended Git was not asked: its lines say so.
+  const silent = unanswered.find(({ about, repo }) => about === "git" && !isSuspended(controller.repo(repo)));
+  if (!silent) return hosts;
+  const sent = revisions.find(({ repo }) => repo === silent.repo)?.revision;
+  throw gitPullFailed(
+    `${silent.message}${sent ? `; what hosts were sent is ${shortRevision(sent)}` : ""}`,
+    silent.reason,
+  );
+}
+
+/** What Git has is not known: a name that nobody knows may be one that was pushed just now. */
+function gitFailed(error: unknown, repos: readonly RepoController[]): unknown {
+  if (!(error instanceof FssyncError) || error.reason !== "UnknownName") return error;
+  const [problem] = repos.filter((repo) => !isSuspended(repo)).flatMap((repo) => repo.problemsOf("git"));
+  return problem ? gitPullFailed(`${problem.message}; ${error.message}`, problem.reason) : error;
+}
+
+function gitPullFailed(why: string, reason: Reason): HttpProblem {
+  return new HttpProblem(500, `git pull failed:${why}`, { reason });
+}
+
+function isSuspended(repo: RepoController | undefined): boolean {
+  return repo?.suspension.now.repo ?? false;
+}
+
+function inScopeOf({ repos }: Controller, { repo: name }: Scope): readonly RepoController[] {
+  return repos.filter(({ repo }) => name === undefined || repo === name);
 }
 
 /** The one repo that has the app: what is wrong with the CMDBs of others is of no concern. */

@@ -399,11 +399,11 @@ describe("POST /modify", () => {
     const before = await world.repo.commitOf("main");
     expect(await refused({ operate: "edit", datas: { user: "x", none: "x" } })).toEqual({
       status: 404,
-      msg: "the file has no key none",
+      msg: `${CONF}: the file has no key none`,
     });
     expect(await refused({ operate: "add", datas: { user: "x" } })).toEqual({
       status: 409,
-      msg: "the file has already key user",
+      msg: `${CONF}: the file has already key user`,
     });
     const add = { operate: "add", datas: { a: "1" } };
     expect(await refused({ ...add, filename: "none.conf" })).toMatchObject({
@@ -438,7 +438,7 @@ describe("POST /modify", () => {
       [{ ...add, datas: { "a\nb": "1" } }, "datas"],
       [{ ...add, datas: { a: "1\nb=2" } }, "datas"],
       [{ ...add, datas: { a: "1\u0000" } }, "datas"],
-      [{ ...add, datas: { a: 1 } }, "datas"],
+      [{ ...add, datas: { a: [1] } }, "datas"],
       [{ ...add, datas: "a=1" }, "datas"],
       [{ ...add, operate: "drop" }, "operate"],
       [{ ...add, appName: undefined }, "appName"],

@@ -678,6 +678,20 @@ describe("stop and start", () => {
     expect([...rig.telemetry.fleet!.takeChanged()][0]!.current!.hosts.Synced).toBe(1);
   });
 
+  test("suspended: Git is read when somebody has it read, and no host gets what it says", async () => {
+    const rig = await synced({ [WEB]: { a: "1" } }, [h0], { suspend: false });
+    await rig.restart({ suspend: true });
+    const revision = rig.source.push({ [WEB]: { a: "2" } });
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 9 }, () => rig.controller.readGit(signal)));
+    expect(rig.controller.fleet.revision).toBe(revision);
+    await rig.pass(600_000, 10_000);
+    expect(rig.transport.applies).toEqual([]);
+    rig.controller.suspend({ repo: false, apps: new Set(), hosts: new Set() });
+    await quiet();
+    expect(rig.record(h0.key, WEB)?.digest).toBe(rig.digest(WEB));
+  });
+
   test("drain waits for the syncs under way, which are recorded, and begins no more", async () => {
     const rig = await synced({ [WEB]: { a: "1" } }, [h0, h1], { concurrency: 1 });
     rig.source.push({ [WEB]: { a: "2" } });

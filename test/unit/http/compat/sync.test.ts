@@ -21,7 +21,10 @@ function siteWith(begun: (request: SyncRequest) => Begun): Site {
 }
 
 function over(parts: object): Begun {
-  return { operation: { finishedAt: 1, error: null, hosts: [], ...parts }, repeated: false } as unknown as Begun;
+  return {
+    operation: { finishedAt: 1, error: null, hosts: [], unanswered: [], revisions: [], ...parts },
+    repeated: false,
+  } as unknown as Begun;
 }
 
 async function get(begun: (request: SyncRequest) => Begun, query: string) {
@@ -60,4 +63,26 @@ test("says why nothing was done", async () => {
   expect(await get(failed("InventorySuspicious"), "app=web")).toEqual(cmdb);
   expect(await get(failed("Interrupted"), "app=web")).toMatchObject({ status: 503 });
   expect(await get(() => over({ finishedAt: null }), "app=web")).toMatchObject({ status: 503 });
+});
+
+test("is no success while what Git has is not known", async () => {
+  const unanswered = [{ repo: "files", about: "git", reason: "FetchFailed", message: "no route" }];
+  const revisions = [{ repo: "files", revision: `main@sha1:${"0".repeat(40)}` }];
+  const text = '{"msg":"git pull failed:no route; what hosts were sent is main@sha1:00000000"}';
+  expect(await get(() => over({ unanswered, revisions }), "app=web")).toEqual({ status: 500, text });
+  const ofCmdb = [{ ...unanswered[0], about: "inventory" }];
+  expect((await get(() => over({ unanswered: ofCmdb, revisions }), "app=web")).status).toBe(200);
+});
+
+test("a loop over many apps is not refused, but for one that never ends", async () => {
+  await using served = await serve(() => {}, { compat: { anonymous: false }, site: siteWith(() => over({})) });
+  const ask = async () => {
+    const answer = await fetch(`${served.url}/sync?app=web`);
+    await answer.text();
+    return answer;
+  };
+  for (let app = 0; app < 600; app++) expect((await ask()).status).toBe(200);
+  const refused = await ask();
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).not.toBeNull();
 });

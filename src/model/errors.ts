@@ -117,7 +117,7 @@ export const REASONS = {
     "Raise its limits (ulimit -n, -u) or lower sync.concurrency.",
   ),
   SourceUnavailable: local(
-    "A file could not be read from the Git mirror.",
+    "Git was not read yet, or what it holds could not be read from the mirror.",
     "fssync mends its mirror by itself; see the git errors before.",
   ),
   SecretInvalid: local(

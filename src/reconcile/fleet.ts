@@ -87,6 +87,11 @@ export class Fleet {
     return this.#storedApps.size > 0 ? this.#storedApps : this.#desired;
   }
 
+  /** Whether what Git holds was read; until then an app that is not in `desired` may be there all the same. */
+  get wasRead(): boolean {
+    return this.#desired.size > 0 || (this.#revision !== null && this.#storedApps.size === 0);
+  }
+
   get hosts(): ReadonlyMap<HostKey, FleetHost> {
     return this.#hosts;
   }

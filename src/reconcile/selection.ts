@@ -1,6 +1,6 @@
 import { appId, type AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
-import { parseHostText, type HostKey } from "../model/host.ts";
+import { hostKey, parseHostText, type HostKey } from "../model/host.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Selection } from "./requests.ts";
 
@@ -19,25 +19,37 @@ export interface Scope {
   readonly app?: string;
 }
 
-/** What the names mean in each of the fleets. Throws UnknownName for a name that none of them knows. */
+interface Chosen<Repo> {
+  readonly repo: Repo;
+  readonly selection: Selection;
+  /** The hosts that each name means. */
+  readonly named: ReadonlyMap<string, readonly HostKey[]>;
+}
+
+/**
+ * What the names mean in each of the fleets. Throws UnknownName for a name that none of them knows, SourceUnavailable
+ * where one that was not read yet may. Costs no more than what is named and there is, together.
+ */
 export function select<Repo extends { readonly repo: string; readonly fleet: Fleet }>(
   all: readonly Repo[],
   { apps: named, hosts, scope = {} }: Named,
-): { readonly repo: Repo; readonly selection: Selection }[] {
+): Chosen<Repo>[] {
   const repos = inScope(all, scope);
   const known = new Set(repos.flatMap(({ fleet }) => [...fleet.desired.keys()]));
-  for (const app of named) if (!known.has(app as AppKey)) throw unknownApp(app, known);
+  for (const app of named) if (!known.has(app as AppKey)) throw unreadOr(repos, unknownApp(app, known));
   const apps = narrowed(named, known, scope);
+  if (apps === null) throw unreadOr(repos, unknownScope(scope));
   const wanted = new Set(apps as readonly AppKey[]);
-  const chosen = repos.map((repo) => ({ repo, keys: hostKeys(repo.fleet, hosts) }));
-  for (const host of hosts) {
-    if (!chosen.some(({ keys }) => keys.has(host))) throw unknownHost(host);
+  const names = new Set(hosts);
+  const chosen = repos.map((repo) => ({ repo, named: hostKeys(repo.fleet, names) }));
+  for (const host of names) {
+    if (!chosen.some((one) => one.named.has(host))) throw unreadOr(repos, unknownHost(host));
   }
-  return chosen.map(({ repo, keys }) => ({
-    repo,
+  return chosen.map((one) => ({
+    ...one,
     selection: {
       ...(apps.length > 0 ? { apps: wanted } : {}),
-      ...(hosts.length > 0 ? { hosts: new Set([...keys.values()].flat()) } : {}),
+      ...(hosts.length > 0 ? { hosts: new Set([...one.named.values()].flat()) } : {}),
     },
   }));
 }
@@ -50,11 +62,11 @@ export function requireNamed(
   const found = select(all, { apps, hosts, scope });
   const wanted = found[0]?.selection.apps;
   if (!wanted) return;
-  for (const name of hosts) {
-    const runs = found.some(({ repo: { fleet } }) =>
-      [...hostKeys(fleet, [name]).values()]
-        .flat()
-        .some((key) => fleet.hosts.get(key)!.apps.some((app) => wanted.has(app) && fleet.desired.has(app))),
+  for (const name of new Set(hosts)) {
+    const runs = found.some(({ repo: { fleet }, named }) =>
+      named
+        .get(name)
+        ?.some((key) => fleet.hosts.get(key)!.apps.some((app) => wanted.has(app) && fleet.desired.has(app))),
     );
     if (!runs) throw new FssyncError("UnknownName", `host ${name} does not have ${appsText(wanted)} in the inventory`);
   }
@@ -75,29 +87,56 @@ export function inScope<Repo extends { readonly repo: string }>(all: readonly Re
   throw new FssyncError("UnknownName", `no repo ${name}; there are ${all.map(({ repo }) => repo).join(", ")}`);
 }
 
-/** Of the apps that were named, or of all, those in the scope; none only when none was named and the scope says nothing. */
-function narrowed(named: readonly string[], known: ReadonlySet<string>, scope: Scope): readonly string[] {
-  const parts = (["mod", "env", "app"] as const).filter((part) => scope[part] !== undefined);
+/** Of the apps that were named, or of all, those in the scope; null when it has none, none when it and nobody names any. */
+function narrowed(named: readonly string[], known: ReadonlySet<string>, scope: Scope): readonly string[] | null {
+  const parts = partsOf(scope);
   if (parts.length === 0) return named;
   const apps = (named.length > 0 ? named : [...known]).filter((key) => {
     const id = appId(key as AppKey);
     return parts.every((part) => id[part] === scope[part]);
   });
-  if (apps.length > 0) return apps;
-  throw new FssyncError("UnknownName", `no app with ${parts.map((part) => `${part} ${scope[part]}`).join(", ")}`);
+  return apps.length > 0 ? apps : null;
 }
 
-function hostKeys(fleet: Fleet, names: readonly string[]): Map<string, HostKey[]> {
+function partsOf(scope: Scope): ("mod" | "env" | "app")[] {
+  return (["mod", "env", "app"] as const).filter((part) => scope[part] !== undefined);
+}
+
+function hostKeys({ hosts }: Fleet, names: ReadonlySet<string>): Map<string, HostKey[]> {
   const found = new Map<string, HostKey[]>();
-  if (names.length === 0) return found;
-  const wanted = names.map((name) => ({ name, parsed: parseHostText(name) }));
-  for (const { key, host } of fleet.hosts.values()) {
-    for (const { name, parsed } of wanted) {
-      if (parsed?.address !== host.address || (parsed.port ?? host.port) !== host.port) continue;
-      found.set(name, [...(found.get(name) ?? []), key]);
-    }
+  const byAddress = new Map<string, string[]>();
+  for (const name of names) {
+    const { address, port } = parseHostText(name) ?? {};
+    if (address === undefined) continue;
+    if (port === undefined) add(byAddress, address, name);
+    else if (hosts.has(hostKey(address, port))) add(found, name, hostKey(address, port));
+  }
+  if (byAddress.size === 0) return found;
+  for (const { key, host } of hosts.values()) {
+    for (const name of byAddress.get(host.address) ?? []) add(found, name, key);
   }
   return found;
+}
+
+function add(map: Map<string, string[]>, key: string, value: string): void {
+  const values = map.get(key);
+  if (values) values.push(value);
+  else map.set(key, [value]);
+}
+
+/** What is unknown may be there all the same while Git was not read. */
+function unreadOr(repos: readonly { readonly repo: string; readonly fleet: Fleet }[], error: FssyncError): FssyncError {
+  const unread = repos.find(({ fleet }) => !fleet.wasRead);
+  if (!unread) return error;
+  return new FssyncError(
+    "SourceUnavailable",
+    `the Git repo of ${unread.repo} was not read yet, and elsewhere there is ${error.message}`,
+  );
+}
+
+function unknownScope(scope: Scope): FssyncError {
+  const parts = partsOf(scope).map((part) => `${part} ${scope[part]}`);
+  return new FssyncError("UnknownName", `no app with ${parts.join(", ")}`);
 }
 
 export function unknownApp(name: string, known: ReadonlySet<string>): FssyncError {

@@ -100,11 +100,18 @@ function targetOf(repo: RepoController, { mod, env, app, host }: SuspendBody): S
   if (host !== undefined) return { repo: repo.repo, host: knownHost(repo, host) };
   if (mod === undefined || env === undefined || app === undefined) return { repo: repo.repo };
   const key = appKey({ mod, env, app });
-  if (repo.fleet.desired.has(key) || repo.suspension.now.apps.has(key)) return { repo: repo.repo, app: key };
-  throw new FssyncError("UnknownName", `no app ${key} in repo ${repo.repo}`);
+  if (repo.fleet.known.has(key) || repo.suspension.now.apps.has(key)) return { repo: repo.repo, app: key };
+  throw unknownIn(repo, `app ${key}`);
 }
 
-function knownHost({ repo, fleet, suspension }: RepoController, text: string): HostKey {
+/** What Git, or the inventory after it, was not asked about yet may be there. */
+function unknownIn({ repo, fleet }: RepoController, what: string): FssyncError {
+  if (fleet.wasRead) return new FssyncError("UnknownName", `no ${what} in repo ${repo}`);
+  return new FssyncError("SourceUnavailable", `the Git repo of ${repo} was not read yet, and no ${what} is known`);
+}
+
+function knownHost(repo: RepoController, text: string): HostKey {
+  const { fleet, suspension } = repo;
   const wanted = parseHostText(text);
   const all = new Set([...fleet.hosts.keys(), ...[...fleet.stored].map(({ key }) => key), ...suspension.now.hosts]);
   const found = [...all].filter((key) => {
@@ -112,7 +119,7 @@ function knownHost({ repo, fleet, suspension }: RepoController, text: string): H
     return address === wanted?.address && (wanted.port ?? port) === port;
   });
   const [only] = found;
-  if (only === undefined) throw new FssyncError("UnknownName", `no host ${text} in repo ${repo}`);
+  if (only === undefined) throw unknownIn(repo, `host ${text}`);
   if (found.length === 1) return only;
   const some = found.slice(0, 5).join(", ");
   throw new HttpProblem(400, `${text} is the address of ${found.length} hosts: say which, with its port: ${some}`);

@@ -19,7 +19,7 @@ export interface Folder {
 
 /**
  * The folder `mod/env/app` at Git's head. Throws 404 when no repo has it, 409 when several have and none is named,
- * 503 before Git was read.
+ * 503 before Git was read where it may be.
  */
 export async function folderOf(site: Site, id: AppId, name: string | undefined): Promise<Folder> {
   const repos = reposNamed(site, name);
@@ -27,9 +27,7 @@ export async function folderOf(site: Site, id: AppId, name: string | undefined):
   const [folder, ...others] = found;
   if (folder && others.length === 0) return folder;
   if (folder) throw ambiguous(id, found);
-  if (repos.every(({ fleet }) => fleet.revision === null))
-    throw new HttpProblem(503, "Git was not read yet", { headers: { "retry-after": "5" } });
-  throw new HttpProblem(404, `no app ${appKey(id)}`, { reason: "UnknownName" });
+  throw noFolder(repos, id);
 }
 
 /** The folder in one repo; null when that has none. */
@@ -47,6 +45,13 @@ export function reposNamed(site: Site, name: string | undefined): readonly RepoC
   const repo = controller.repo(name);
   if (!repo) throw new HttpProblem(404, `no repo ${name}`, { reason: "UnknownName" });
   return [repo];
+}
+
+/** 404, unless a repo that was not read yet may have it: 503. */
+export function noFolder(repos: readonly RepoController[], id: AppId): HttpProblem {
+  const unread = repos.find(({ fleet }) => !fleet.wasRead);
+  if (!unread) return new HttpProblem(404, `no app ${appKey(id)}`, { reason: "UnknownName" });
+  return new HttpProblem(503, `the Git repo of ${unread.repo} was not read yet`, { headers: { "retry-after": "5" } });
 }
 
 export function ambiguous(id: AppId, found: readonly { readonly repo: RepoController }[]): HttpProblem {

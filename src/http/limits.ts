@@ -11,8 +11,10 @@ const A_MINUTE = {
   apps: 600,
   /** Many pods start at once with one token; only so many archives are made at a time besides. */
   archives: 1200,
-  /** Webhooks: a busy group's pushes come from one address. */
+  /** Webhooks by one secret: a busy group has many pushes. */
   hooks: 600,
+  /** Webhooks that no secret verifies, from one address. */
+  strangers: 600,
 } as const;
 export type RateClass = keyof typeof A_MINUTE;
 
@@ -27,8 +29,8 @@ declare module "fastify" {
   interface FastifyInstance {
     /** What to answer to a token that nobody here knows, when too many of them came from the address. */
     readonly tooManyGuesses: (request: FastifyRequest) => Promise<HttpProblem | null>;
-    /** For a route that costs something only at times: counts the request, and throws 429 when it is one too many. */
-    readonly takeTurn: (request: FastifyRequest, rate: RateClass) => Promise<void>;
+    /** Counts the request, as of `who` or of its caller, and throws 429 when it is one too many. */
+    readonly takeTurn: (request: FastifyRequest, rate: RateClass, who?: string) => Promise<void>;
   }
 }
 
@@ -49,13 +51,16 @@ export async function limitLogins(server: ApiServer): Promise<void> {
 
 /** After the hooks that find out who asks. */
 export function limitRates(server: ApiServer): void {
+  const takers = new WeakMap<FastifyRequest, string>();
+  const keyGenerator = (request: FastifyRequest) => takers.get(request) ?? whoOf(request);
   const limiters = new Map(
     Object.entries(A_MINUTE).map(([rate, max]) => [
       rate,
-      server.createRateLimit({ max, timeWindow: 60_000, keyGenerator: whoOf }),
+      server.createRateLimit({ max, timeWindow: 60_000, keyGenerator }),
     ]),
   );
-  const takeTurn = async (request: FastifyRequest, rate: RateClass) => {
+  const takeTurn = async (request: FastifyRequest, rate: RateClass, who = whoOf(request)) => {
+    takers.set(request, who);
     const found = await limiters.get(rate)!(request);
     if (!found.isAllowed && found.isExceeded)
       throw tooMany(`${A_MINUTE[rate]} requests a minute of this kind`, found.ttlInSeconds);
@@ -73,14 +78,14 @@ function tooMany(limit: string, seconds: number): HttpProblem {
 }
 
 /** Callers without a name of their own are their address. */
-function whoOf(request: FastifyRequest): string {
+export function whoOf(request: FastifyRequest): string {
   const { caller } = request;
   const named = caller !== undefined && caller.name !== "anonymous";
   return named ? `caller ${caller.name}` : addressOf(request);
 }
 
 /** Of IPv6 the network: one machine has many addresses there. */
-function addressOf({ ip }: FastifyRequest): string {
+export function addressOf({ ip }: FastifyRequest): string {
   return normalizeIP(ip);
 }
 

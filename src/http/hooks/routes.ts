@@ -1,4 +1,5 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { IncomingMessage } from "node:http";
+import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
@@ -6,17 +7,11 @@ import { FailedLogins } from "../auth/failed-logins.ts";
 import { noteCall } from "../auth/note-call.ts";
 import { HttpProblem, Problem } from "../problem.ts";
 import { deskOf, type PublicServerOptions } from "../site.ts";
-import { Budget } from "./budget.ts";
+import { Bodies, LARGEST_BODY } from "./bodies.ts";
 import { readMessage, whyNot, type Message } from "./message.ts";
 import { proofsOf } from "./proofs.ts";
 import { believedBy, SENDERS, type Sender } from "./senders.ts";
-import { mayBeVerified, reposBySecret, verifiedRepos } from "./verified.ts";
-
-/** A push of very many commits to GitHub is a few MiB. */
-const LARGEST_BODY = 8 * 1024 * 1024;
-
-/** What bodies may take in memory while nobody knows yet who has sent them. */
-const ALL_BODIES = 8 * LARGEST_BODY;
+import { isShown, mayBeSigned, reposBySecret, verifiedRepos } from "./verified.ts";
 
 const HookResult = z
   .enum(["accepted", "ignored"])
@@ -40,12 +35,12 @@ const Payload = z
 
 /** Webhooks: who knows a repo's secret may say that its branch moved, and nothing else. */
 export function hookRoutes(server: ApiServer, options: PublicServerOptions): void {
-  const shared = { ...options, budget: new Budget(ALL_BODIES), failures: new FailedLogins(options) };
+  const shared = { ...options, bodies: new Bodies(options), failures: new FailedLogins(options) };
   // A scope of its own: here, and nowhere else, a body is bytes until it is known who sent it.
   void server.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: LARGEST_BODY }, (_, body, done) =>
-      done(null, body),
+    scope.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) =>
+      shared.bodies.read(request, payload),
     );
     for (const sender of Object.keys(SENDERS) as Sender[]) hookRoute(scope, { ...shared, sender });
   });
@@ -53,15 +48,16 @@ export function hookRoutes(server: ApiServer, options: PublicServerOptions): voi
 
 interface HookOptions extends PublicServerOptions {
   readonly sender: Sender;
-  readonly budget: Budget;
+  readonly bodies: Bodies;
   readonly failures: FailedLogins;
 }
 
-function hookRoute(server: ApiServer, { site, clock, sender, budget, failures }: HookOptions): void {
+function hookRoute(server: ApiServer, { site, clock, sender, bodies, failures }: HookOptions): void {
   const proofs = ({ headers }: FastifyRequest) => proofsOf(sender, headers, clock.now());
   const known = () => reposBySecret(deskOf(site).controller.repos);
   /** The same for all: which repos there are, and which of them have a secret, is nobody's business. */
-  const notKnown = (request: FastifyRequest) => {
+  const notKnown = async (request: FastifyRequest) => {
+    await server.takeTurn(request, "strangers");
     failures.note(request, { webhook: sender });
     const headers = { "www-authenticate": 'Webhook realm="fssync"' };
     return new HttpProblem(401, "no token and no signature that is known here", { headers });
@@ -69,11 +65,13 @@ function hookRoute(server: ApiServer, { site, clock, sender, budget, failures }:
   server.post(
     `/hooks/${sender}`,
     {
-      config: { needs: "open", rate: "hooks" },
+      config: { needs: "open" },
       bodyLimit: LARGEST_BODY,
       onRequest: async (request, reply) => {
-        if (!mayBeVerified(proofs(request), await known())) throw notKnown(request);
-        reserve(request, reply, budget);
+        const [shown, secrets] = [proofs(request), await known()];
+        if (isShown(shown, secrets)) bodies.admitKnown(request, reply);
+        else if (mayBeSigned(shown, secrets)) await bodies.admitStranger(request, reply);
+        else throw await notKnown(request);
       },
       schema: {
         operationId: `${sender}Hook`,
@@ -86,13 +84,16 @@ function hookRoute(server: ApiServer, { site, clock, sender, budget, failures }:
           200: HookAnswer.describe("Nothing is done, and why."),
           202: HookAnswer.describe("Git is looked at."),
           401: Problem,
+          429: Problem,
         },
       },
     },
     async (request, reply) => {
       const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
       const repos = await verifiedRepos(proofs(request), await known(), body);
-      if (repos.length === 0) throw notKnown(request);
+      if (repos.length === 0) throw await notKnown(request);
+      // Whoever knows no secret of these repos takes no turn of whoever does.
+      await server.takeTurn(request, "hooks", `webhooks of ${repos.map(({ repo }) => repo).join(" ")}`);
       request.caller = { name: `webhook of ${sender}` };
       const answer = take(request, readMessage(sender, request.headers, body), repos);
       return await reply.code(answer.result === "accepted" ? 202 : 200).send(answer);
@@ -118,13 +119,4 @@ function take(request: FastifyRequest, message: Message, controllers: readonly R
 function reasonToIgnore(message: Message, { webhooks, suspension }: RepoController): string | null {
   if (!message.push) return message.why;
   return whyNot(message, webhooks!.branch) ?? (suspension.now.repo ? "the repo is suspended" : null);
-}
-
-/** Throws 503 when so many bodies are being read already that this one has no room. */
-function reserve(request: FastifyRequest, reply: FastifyReply, budget: Budget): void {
-  const { "content-length": length, "transfer-encoding": chunked } = request.headers;
-  const size = chunked === undefined ? Number(length ?? 0) : LARGEST_BODY;
-  const room = budget.take(Math.min(size, LARGEST_BODY));
-  if (!room) throw new HttpProblem(503, "too many webhooks at once", { headers: { "retry-after": "5" } });
-  reply.raw.once("close", () => room[Symbol.dispose]());
 }

@@ -17,9 +17,14 @@ export async function reposBySecret(repos: readonly RepoController[]): Promise<B
   return new Map([...groups].map(([secret, group]) => [secret, group.map(({ repo }) => repo)]));
 }
 
-/** Whether it is worth reading the body: it is signed, or a secret is shown that is known here. */
-export function mayBeVerified(proofs: Proofs, known: BySecret): boolean {
-  return known.size > 0 && (needsBody(proofs) || known.keys().some((secret) => showsSecret(proofs, secret)));
+/** Whether a secret is shown that is known here. */
+export function isShown(proofs: Proofs, known: BySecret): boolean {
+  return known.keys().some((secret) => showsSecret(proofs, secret));
+}
+
+/** Whether it is worth reading the body of somebody who shows no secret: it is signed. */
+export function mayBeSigned(proofs: Proofs, known: BySecret): boolean {
+  return known.size > 0 && needsBody(proofs);
 }
 
 /** The repos of which the sender knows a secret. */

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { publicServer } from "../../../../src/http/server.ts";
 import type { SiteDesk } from "../../../../src/http/site.ts";
@@ -7,6 +9,8 @@ import { Controller } from "../../../../src/reconcile/controller.ts";
 import type { RepoControllerOptions } from "../../../../src/reconcile/repo-controller.ts";
 import { SecretEmpty } from "../../../../src/ports/secrets.ts";
 import { quiet, recordedLog } from "../../../support/fakes.ts";
+import { answerIn, received } from "../../../support/raw-http.ts";
+import { until } from "../../../support/fleet.ts";
 import { PROOFS } from "../../../support/webhook-proofs.ts";
 import { Rig } from "../../reconcile/rig.ts";
 
@@ -25,6 +29,7 @@ class Hooked implements AsyncDisposable {
   keys: Keys;
   reads = 0;
   #server!: Server;
+  #url: Promise<string> | undefined;
 
   private constructor(keys: Keys, options: Partial<RepoControllerOptions>) {
     this.keys = keys;
@@ -64,15 +69,29 @@ class Hooked implements AsyncDisposable {
     return this.rig.source.polls - 1;
   }
 
-  async post(path: string, headers: Record<string, string> = {}, body: string | Buffer = PUSH) {
+  async post(path: string, headers: Record<string, string> = {}, body: string | Buffer = PUSH, from = "127.0.0.1") {
     const answer = await this.#server.inject({
       method: "POST",
+      remoteAddress: from,
       url: `/hooks/${path}`,
       headers: { host: "127.0.0.1", "content-type": "application/json", ...headers },
       payload: body,
     });
     await quiet();
     return answer;
+  }
+
+  /** Somebody who signs a webhook wrongly and does not come to its end: what they are told. */
+  async begin(from: string): Promise<{ readonly answer: Promise<string> }> {
+    this.#url ??= this.#server.listen({ host: "127.0.0.1", port: 0 });
+    const port = Number(new URL(await this.#url).port);
+    const socket = connect({ port, host: "127.0.0.1", localAddress: from });
+    socket.on("error", () => {});
+    const proof = PROOFS.github("wrong", PUSH)["x-hub-signature-256"];
+    const head = `POST /hooks/github HTTP/1.1\r\nhost: here\r\nx-hub-signature-256: ${proof}\r\n`;
+    socket.write(`${head}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n`);
+    await once(socket, "connect");
+    return { answer: received(socket) };
   }
 
   /** A push of somebody who knows the secret. */
@@ -307,11 +326,41 @@ describe("a storm", () => {
   });
 });
 
+describe("whoever knows no secret", () => {
+  const signed = PROOFS.github(SECRET, PUSH);
+
+  test("does not use up the turns of whoever knows one", async () => {
+    hooked = await Hooked.start();
+    const statuses = [];
+    for (let count = 0; count < 601; count += 1) statuses.push((await hooked.post("gitlab", {}, "")).statusCode);
+    expect(statuses.indexOf(429)).toBe(600);
+    expect((await hooked.post("github", PROOFS.github("wrong", PUSH))).statusCode).toBe(429);
+    expect((await hooked.push()).statusCode).toBe(202);
+    expect((await hooked.post("github", signed)).statusCode).toBe(202);
+  });
+
+  test("keeps nobody out by bodies that do not come to their end, and is cut off after five seconds", async () => {
+    hooked = await Hooked.start();
+    const froms = [2, 3, 4, 5, 6].flatMap((last) => [`127.0.0.${last}`, `127.0.0.${last}`]);
+    const { clock } = hooked.rig;
+    const { timers } = clock;
+    const slow = await Promise.all(froms.map((from) => hooked.begin(from)));
+    await until(async () => clock.timers === timers + slow.length, 10_000, "their bodies to be read");
+    expect((await hooked.post("github", signed)).statusCode, "of another address").toBe(202);
+    expect((await hooked.post("gitlab", PROOFS.token(SECRET), PUSH, "127.0.0.2")).statusCode, "a secret").toBe(202);
+    const waiting = hooked.post("github", signed, PUSH, "127.0.0.2");
+    await hooked.rig.pass(5000);
+    for (const { answer } of slow) expect(answerIn(await answer).status).toBe(408);
+    expect((await waiting).statusCode).toBe(202);
+    expect((await hooked.post("github", signed, PUSH, "127.0.0.2")).statusCode).toBe(202);
+  });
+});
+
 test("bodies of which nobody knows yet who sent them take 64 MiB at most", async () => {
   hooked = await Hooked.start();
   const body = Buffer.alloc(8 * 1024 * 1024, " ");
   const answers = await Promise.all(
-    Array.from({ length: 20 }, () => hooked.post("github", PROOFS.github("wrong", PUSH), body)),
+    Array.from({ length: 20 }, (_, n) => hooked.post("github", PROOFS.github("wrong", PUSH), body, `10.0.0.${n}`)),
   );
   const statuses = answers.map(({ statusCode }) => statusCode);
   expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(0);

@@ -7,6 +7,7 @@ import { Metrics } from "../../../src/metrics/metrics.ts";
 import type { AppKey } from "../../../src/model/app.ts";
 import type { Drift } from "../../../src/model/drift.ts";
 import type { AppRecord, Problem } from "../../../src/model/record.ts";
+import type { HttpTelemetry } from "../../../src/ports/http-telemetry.ts";
 import type { RepoTelemetry } from "../../../src/ports/telemetry.ts";
 import { Fleet } from "../../../src/reconcile/fleet.ts";
 import { observeFleet } from "../../../src/reconcile/observation.ts";
@@ -16,6 +17,11 @@ import { makeApp, makeFailure, makeHost, makeRecord, revisionOf } from "../../su
 const WEB: AppKey = "nginx/prod/web";
 const API: AppKey = "nginx/prod/api";
 
+interface Telemetries {
+  readonly repo: RepoTelemetry;
+  readonly http: HttpTelemetry;
+}
+
 /** Metrics behind HTTP of a repo in which everything happens all the time: no series is missing, and all rates are above zero. */
 export class BusyRepo implements AsyncDisposable {
   readonly url: string;
@@ -23,10 +29,10 @@ export class BusyRepo implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #busy: Promise<void>;
 
-  private constructor(url: string, server: FastifyInstance, telemetry: RepoTelemetry) {
+  private constructor(url: string, server: FastifyInstance, telemetries: Telemetries) {
     this.url = url;
     this.#server = server;
-    this.#busy = work(telemetry, this.#ended.signal);
+    this.#busy = work(telemetries, this.#ended.signal);
   }
 
   static async start(repo: string): Promise<BusyRepo> {
@@ -40,7 +46,7 @@ export class BusyRepo implements AsyncDisposable {
     const now = () => systemClock.now();
     telemetry.observe(observeFleet({ repo, fleet, suspension, problems: () => problems, now }));
     const server = metricsServer({ metrics: () => metrics.expose(), notReady: () => null });
-    return new BusyRepo(await listen(server, "127.0.0.1:0"), server, telemetry);
+    return new BusyRepo(await listen(server, "127.0.0.1:0"), server, { repo: telemetry, http: metrics.http });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -81,11 +87,17 @@ function troubledFleet(): Fleet {
 }
 
 /** Counts everything, and again ten times a second until the signal aborts. */
-async function work(telemetry: RepoTelemetry, signal: AbortSignal): Promise<void> {
-  telemetry.queue.unfinished(() => 0.5);
-  countEverything(telemetry);
+async function work({ repo, http }: Telemetries, signal: AbortSignal): Promise<void> {
+  repo.queue.unfinished(() => 0.5);
+  http.connected();
+  http.certificateExpires(Date.now() + 90 * 86_400_000);
+  const count = () => {
+    countEverything(repo);
+    http.answered({ method: "GET", route: "/api/v1/apps", code: 200, seconds: 0.01 });
+  };
+  count();
   try {
-    for await (const _ of setInterval(100, undefined, { signal })) countEverything(telemetry);
+    for await (const _ of setInterval(100, undefined, { signal })) count();
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -98,6 +110,7 @@ function countEverything(telemetry: RepoTelemetry): void {
     telemetry.fetched(result, Date.now());
     telemetry.inventoryRefreshed(result, Date.now());
   }
+  for (const result of ["accepted", "ignored"] as const) telemetry.webhook(result);
   telemetry.replaced(1);
   telemetry.propagated(2);
   telemetry.queue.depth(1);

@@ -6,7 +6,11 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 /** Resolves when the work has ended, or earlier when the signal aborts. Rejects as the work does. */
 export async function orAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
+  if (signal.aborted) {
+    // Nobody hears of it any more.
+    work.catch(() => {});
+    return;
+  }
   const { promise, resolve } = Promise.withResolvers<void>();
   const abort = () => resolve();
   signal.addEventListener("abort", abort, { once: true });

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
+import { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { hasWork, laggingHosts } from "../plan/lagging.ts";
@@ -317,12 +318,20 @@ export class RepoController implements AsyncDisposable {
     return this.#readings.join(signal);
   }
 
-  /** Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. */
+  /**
+   * Takes no more work; resolves when the syncs under way are done, or ended because `kill` was called. Whoever waits for
+   * what was not begun is told then.
+   */
   async drain(): Promise<void> {
     this.#closing.abort();
     this.webhooks?.[Symbol.dispose]();
     await this.#queue.shutDown();
     await Promise.all(this.#running);
+    const why = `repo ${this.repo} was changed or removed, or fssync was told to stop, before this was done: ask again`;
+    const error = new FssyncError("Interrupted", why);
+    this.#requests.close(error);
+    // It may end before it was loaded.
+    this.#verification?.close(error);
   }
 
   /** Ends the syncs under way. They are not recorded and run again after the restart. */

@@ -1,4 +1,5 @@
 import type { AppKey } from "../model/app.ts";
+import type { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Digest } from "../model/manifest.ts";
 import type { AskedOf } from "./suspension.ts";
@@ -32,7 +33,7 @@ export interface Operation {
   readonly hosts: ReadonlySet<HostKey>;
   /** Called after each host; `left` counts down to 0. */
   onAttempted(listener: (key: HostKey, left: number) => void): void;
-  /** Resolves when every host was attempted, or has left the inventory. */
+  /** Resolves when every host was attempted, or has left the inventory. Rejects when no more will be attempted. */
   readonly finished: Promise<void>;
 }
 
@@ -48,24 +49,44 @@ interface Pending {
 /** Open requests by host. A request that comes while a host is worked on waits for the next attempt. */
 export class Requests {
   readonly #pending = new Map<HostKey, Pending>();
+  /** Ends those that are not finished. */
+  readonly #open = new Set<(error: FssyncError) => void>();
+  #closed: FssyncError | null = null;
 
   /** Opens a request; the caller queues the hosts. */
   open(wishes: ReadonlyMap<HostKey, ReadonlyMap<AppKey, AppWish>>): RequestedSync {
     const left = new Set(wishes.keys());
     const listeners: Parameters<RequestedSync["onAttempted"]>[0][] = [];
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Not everybody who asks waits for it.
+    promise.catch(() => {});
+    const finishIfDone = () => {
+      if (left.size > 0) return;
+      this.#open.delete(reject);
+      resolve();
+    };
     const attempted = (key: HostKey, done: Done) => {
       if (!left.delete(key)) return;
       for (const listener of listeners) listener(key, left.size, done);
-      if (left.size === 0) resolve();
+      finishIfDone();
     };
     for (const [key, apps] of wishes) this.#add(key, apps).waiters.add(attempted);
-    if (left.size === 0) resolve();
+    this.#open.add(reject);
+    finishIfDone();
+    if (this.#closed) this.close(this.#closed);
     return {
       hosts: new Set(wishes.keys()),
       onAttempted: (listener) => void listeners.push(listener),
       finished: promise,
     };
+  }
+
+  /** Nothing is attempted any more: what is not finished ends with the error, and so does what is opened from now on. */
+  close(error: FssyncError): void {
+    this.#closed ??= error;
+    for (const end of this.#open) end(this.#closed);
+    this.#open.clear();
+    this.#pending.clear();
   }
 
   /** Takes what is asked of a host for the attempt that begins now. */

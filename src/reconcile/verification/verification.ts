@@ -1,5 +1,5 @@
 import type { AppKey } from "../../model/app.ts";
-import type { Reason } from "../../model/errors.ts";
+import type { FssyncError, Reason } from "../../model/errors.ts";
 import type { HostKey } from "../../model/host.ts";
 import type { Failure } from "../../model/record.ts";
 import { isDown, needsLook } from "../../plan/state.ts";
@@ -52,6 +52,9 @@ export class Verification {
   readonly #patrol: Patrol | undefined;
   /** Looks that people wait for. */
   readonly #asked: Places<Asked>;
+  /** Ends what people wait for. */
+  readonly #open = new Set<(error: FssyncError) => void>();
+  #closed: FssyncError | null = null;
 
   constructor(options: VerificationOptions) {
     this.#options = options;
@@ -84,20 +87,35 @@ export class Verification {
     const keys = [...(named ?? fleet.hosts.keys())].filter((key) => fleet.hosts.has(key));
     const findings = new Map<HostKey, HostFinding>();
     const listeners: ((key: HostKey, left: number) => void)[] = [];
-    const { promise: finished, resolve } = Promise.withResolvers<void>();
+    const { promise: finished, resolve, reject } = Promise.withResolvers<void>();
+    finished.catch(() => {});
     let left = keys.length;
-    if (left === 0) resolve();
+    const finishIfDone = () => {
+      if (left > 0) return;
+      this.#open.delete(reject);
+      resolve();
+    };
+    this.#open.add(reject);
+    finishIfDone();
     for (const key of keys) {
       const done = (finding: HostFinding | null) => {
         left -= 1;
         if (finding) findings.set(key, finding);
         for (const listener of listeners) listener(key, left);
-        if (left === 0) resolve();
+        finishIfDone();
       };
       this.#asked.add({ key, look: { apps: apps ?? new Set(fleet.hosts.get(key)!.apps), contents: shown, done } });
     }
+    if (this.#closed) this.close(this.#closed);
     const onAttempted = (listener: (key: HostKey, left: number) => void) => void listeners.push(listener);
     return { hosts: new Set(keys), finished, findings, contents: shown?.pairs ?? new Map(), onAttempted };
+  }
+
+  /** Nothing is looked at any more: what people wait for ends with the error, now and later. */
+  close(error: FssyncError): void {
+    this.#closed ??= error;
+    for (const end of this.#open) end(this.#closed);
+    this.#open.clear();
   }
 
   /** The looks that the turn which begins now is for. */

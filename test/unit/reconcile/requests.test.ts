@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
+import { FssyncError } from "../../../src/model/errors.ts";
 import { Requests, type AppWish } from "../../../src/reconcile/requests.ts";
 
 const WEB: AppKey = "nginx/prod/web";
@@ -97,4 +98,20 @@ test("an attempt that nobody asked for keeps nothing", () => {
   attempt.keep();
   attempt.attempted();
   expect(requests.take("a").wishes.size).toBe(0);
+});
+
+test("once nothing is attempted any more, what is open ends with the reason, and so does what is opened later", async () => {
+  const requests = new Requests();
+  const over = new FssyncError("Interrupted", "the repo is gone");
+  const both = requests.open(new Map([...wishes("a", { [WEB]: FULL }), ...wishes("b", { [WEB]: FULL })]));
+  const done = requests.open(wishes("a", { [WEB]: FULL }));
+  const seen: string[] = [];
+  both.onAttempted((key) => void seen.push(key));
+  requests.take("a").attempted();
+  requests.close(over);
+  await expect(both.finished).rejects.toBe(over);
+  await done.finished;
+  expect(seen).toEqual(["a"]);
+  await expect(requests.open(wishes("b", { [WEB]: FULL })).finished).rejects.toBe(over);
+  await requests.open(new Map()).finished;
 });

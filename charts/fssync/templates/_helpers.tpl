@@ -57,6 +57,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or .Values.api.kubernetesAuth .Values.api.tokensSecret }}true{{ end }}
 {{- end }}
 
+{{/*
+Fails where values contradict each other; here and not in the schema, so that it can be said why. Without authentication
+the API is on the pod's loopback address, where neither scripts nor probes reach it.
+*/}}
+{{- define "fssync.refuseContradictions" -}}
+{{- if not (include "fssync.hasApi" .) }}
+{{- $why := "api.kubernetesAuth is off and api.tokensSecret is empty: nobody can say who they are, so the API is on the pod's loopback address alone, where" }}
+{{- if .Values.api.compat.enabled }}
+{{- fail (printf "api.compat.enabled: %s no script reaches the predecessor's endpoints. Name a Secret in api.tokensSecret, or leave api.kubernetesAuth on; api.compat.anonymous too needs one of them, for the rest of the API" $why) }}
+{{- end }}
+{{- if not .Values.metrics.port }}
+{{- fail (printf "metrics.port: %s no probe reaches it. Set metrics.port (9090, say), or one of the two" $why) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Name of the port with metrics and health, and how it is spoken to. */}}
 {{- define "fssync.metricsPort" -}}
 {{- if .Values.metrics.port }}metrics{{ else }}http{{ end }}

@@ -40,7 +40,6 @@ describe("values that are refused, with the path of the key", () => {
       "'/extraRepos/a'",
     ],
     ["a repo whose name is none", { extraRepos: { "A b": { git: {}, inventory: {} } } }, "invalid propertyName 'A b'"],
-    ["no authentication and no port for probes", { api: { kubernetesAuth: false } }, "at '/metrics/port': minimum"],
     ["anonymous callers of nothing", { api: { compat: { anonymous: true } } }, "at '/api/compat/enabled'"],
     ["one port for two servers", { metrics: { port: 8080 } }, "at '/metrics/port'"],
     ["a volume of the API's", { extraVolumes: [{ name: "api-tls" }] }, "at '/extraVolumes/0/name'"],
@@ -53,6 +52,31 @@ describe("values that are refused, with the path of the key", () => {
     ],
   ])("%s", async (_, values, message) => {
     await expect(render({ values })).rejects.toThrow(message);
+  });
+});
+
+describe("values that contradict each other, with the cause", () => {
+  const cause = "api.kubernetesAuth is off and api.tokensSecret is empty";
+  const closed = { kubernetesAuth: false };
+  test.each<[string, object, string]>([
+    ["no port for probes where the API is on loopback", { api: closed }, `metrics.port: ${cause}`],
+    [
+      "the predecessor's endpoints where nobody reaches them",
+      { api: { ...closed, compat: { enabled: true } }, metrics: { port: 9090 } },
+      `api.compat.enabled: ${cause}`,
+    ],
+    [
+      "the same for anonymous callers",
+      { api: { ...closed, compat: { enabled: true, anonymous: true } } },
+      `api.compat.enabled: ${cause}`,
+    ],
+  ])("%s", async (_, values, message) => {
+    await expect(render({ values })).rejects.toThrow(message);
+  });
+
+  test("with tokens there is no contradiction", async () => {
+    const api = { ...closed, tokensSecret: "api", compat: { enabled: true, anonymous: true } };
+    await expect(render({ values: { api } })).resolves.toBeTruthy();
   });
 });
 

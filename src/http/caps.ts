@@ -1,4 +1,5 @@
 import type { Server, ServerOptions } from "node:http";
+import { normalizeIP } from "@fastify/rate-limit";
 import type { FastifyReply, FastifyServerOptions } from "fastify";
 import type { ApiServer } from "./api-server.ts";
 
@@ -9,11 +10,13 @@ const HEADERS = 16 * 1024;
 const PATH_PARAMETER = 1024;
 /** A thousand watchers must fit beside everybody else. */
 const CONNECTIONS = 4096;
+/** A thousand watchers of one address must fit; nobody alone may have them all. */
+const FROM_ONE_ADDRESS = 1500;
 /** From the connection's first moment on, or the end of the request before. */
 export const HEADERS_TIMEOUT = 15_000;
 const REQUEST_TIMEOUT = 30_000;
-/** Longer than a load balancer keeps a connection for its next request. */
-const KEEP_ALIVE_TIMEOUT = 75_000;
+/** For its next request, of a connection on which nobody has logged in yet. */
+const KEEP_ALIVE_TIMEOUT = 10_000;
 /** Without anything being taken of an answer that waits to be sent. */
 const STALLED_TIMEOUT = 30_000;
 
@@ -36,8 +39,30 @@ export const CAPS = {
   routerOptions: { maxParamLength: PATH_PARAMETER },
 } satisfies FastifyServerOptions;
 
-export function capConnections(server: Server): void {
-  server.maxConnections = CONNECTIONS;
+export interface ConnectionCaps {
+  /** At a time. */
+  readonly connections?: number;
+  /** Of one address at a time; of IPv6 of one network. */
+  readonly fromOneAddress?: number;
+}
+
+export function capConnections(server: Server, caps: ConnectionCaps = {}): void {
+  const { connections = CONNECTIONS, fromOneAddress = FROM_ONE_ADDRESS } = caps;
+  server.maxConnections = connections;
+  const open = new Map<string, number>();
+  server.on("connection", (socket) => {
+    // A Unix socket has none: whoever may enter its folder is trusted.
+    if (socket.remoteAddress === undefined) return;
+    const address = normalizeIP(socket.remoteAddress);
+    const before = open.get(address) ?? 0;
+    if (before >= fromOneAddress) return void socket.destroy();
+    open.set(address, before + 1);
+    socket.once("close", () => {
+      const left = open.get(address)! - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+  });
 }
 
 /** Ends whoever does not take the answer; an answer that is long in coming, or a stream that is silent, may be. */

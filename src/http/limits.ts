@@ -79,9 +79,12 @@ function tooMany(limit: string, seconds: number): HttpProblem {
 
 /** Callers without a name of their own are their address. */
 export function whoOf(request: FastifyRequest): string {
-  const { caller } = request;
-  const named = caller !== undefined && caller.name !== "anonymous";
-  return named ? `caller ${caller.name}` : addressOf(request);
+  return isKnown(request) ? `caller ${request.caller.name}` : addressOf(request);
+}
+
+/** Whether somebody has shown who they are. */
+export function isKnown({ caller }: FastifyRequest): boolean {
+  return caller !== undefined && caller.name !== "anonymous";
 }
 
 /** Of IPv6 the network: one machine has many addresses there. */

@@ -15,9 +15,10 @@ import { requireNeeds } from "./auth/guard.ts";
 import { compatRoutes } from "./compat/routes.ts";
 import { fileRoutes } from "./files/routes.ts";
 import { forwardToLeader } from "./forward/forward.ts";
-import { CAPS, capConnections, endStalled, NODE_CAPS } from "./caps.ts";
+import { CAPS, capConnections, endStalled, NODE_CAPS, type ConnectionCaps } from "./caps.ts";
 import { closeGracefully } from "./graceful-close.ts";
 import { hookRoutes } from "./hooks/routes.ts";
+import { keepAliveOfKnown } from "./keep-alive.ts";
 import { limitLogins, limitRates } from "./limits.ts";
 import { answerBadUrl, answerClientErrors } from "./malformed.ts";
 import { measureRequests } from "./measure.ts";
@@ -48,16 +49,19 @@ const API = [
 /** Everything that is served over the network. It listens when `listen` is called. */
 export async function publicServer(options: PublicServerOptions): Promise<ApiServer> {
   const { site, metricsElsewhere, tls, clock, log } = options;
-  const server = bareServer({
-    ...(tls && { https: httpsOptions(tls) }),
-    loggerInstance: log,
-    logController: new LogController({ disableRequestLogging: true }),
-    genReqId: requestIdOf,
-    frameworkErrors: answerBadUrl,
-    clientErrorHandler: answerClientErrors(clock, site.telemetry),
-    forceCloseConnections: "idle",
-    return503OnClosing: false,
-  }) as unknown as ApiServer;
+  const server = bareServer(
+    {
+      ...(tls && { https: httpsOptions(tls) }),
+      loggerInstance: log,
+      logController: new LogController({ disableRequestLogging: true }),
+      genReqId: requestIdOf,
+      frameworkErrors: answerBadUrl,
+      clientErrorHandler: answerClientErrors(clock, site.telemetry),
+      forceCloseConnections: "idle",
+      return503OnClosing: false,
+    },
+    options.caps,
+  ) as unknown as ApiServer;
   if (tls) followCertificate(server, tls, site.telemetry);
   logRequests(server);
   measureRequests(server, site.telemetry);
@@ -71,6 +75,7 @@ export async function publicServer(options: PublicServerOptions): Promise<ApiSer
   answerProblems(server);
   await limitLogins(server);
   requireNeeds(server, options);
+  keepAliveOfKnown(server);
   limitRates(server);
   forwardToLeader(server, options);
   shareAnswers(server, clock);
@@ -92,8 +97,11 @@ export function metricsServer({ metrics, notReady }: Pick<Site, "metrics" | "not
 }
 
 /** Fastify with the caps that every server of ours has. */
-export function bareServer(options: FastifyServerOptions & { readonly https?: ServerOptions } = {}): FastifyInstance {
+export function bareServer(
+  options: FastifyServerOptions & { readonly https?: ServerOptions } = {},
+  caps: ConnectionCaps = {},
+): FastifyInstance {
   const server = Fastify({ ...CAPS, http: NODE_CAPS, forceCloseConnections: true, ...options } as FastifyServerOptions);
-  capConnections(server.server);
+  capConnections(server.server, caps);
   return server;
 }

@@ -7,6 +7,7 @@ import type { Operations } from "../reconcile/operations.ts";
 import type { RecentEvents } from "../reconcile/recent-events.ts";
 import type { Suspender } from "../ports/suspender.ts";
 import type { CertificateFiles } from "./certificate-files.ts";
+import type { ConnectionCaps } from "./caps.ts";
 import { HttpProblem } from "./problem.ts";
 
 /** What the public server shows, and lets people do. It outlives the controllers of a process that leads and follows in turn. */
@@ -43,6 +44,8 @@ export interface PublicServerOptions {
   readonly tls?: CertificateFiles;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Other caps than usual. */
+  readonly caps?: ConnectionCaps;
 }
 
 /** Throws 503 while another process leads. */

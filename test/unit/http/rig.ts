@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { pino } from "pino";
 import { systemClock } from "../../../src/clock/system-clock.ts";
 import type { ApiServer } from "../../../src/http/api-server.ts";
@@ -12,6 +13,8 @@ export interface Served extends AsyncDisposable {
   readonly server: ApiServer;
   /** What was logged, parsed. */
   readonly log: Record<string, unknown>[];
+  /** After how many milliseconds each connection is closed on which nothing happens. */
+  idleTimeouts(): number[];
 }
 
 /** The public server of a process that leads nothing, with routes of the test's own, on a port of this machine. */
@@ -21,6 +24,7 @@ export async function serve(
 ): Promise<Served> {
   const log: Record<string, unknown>[] = [];
   const write = (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>);
+  const sockets = new Set<Socket>();
   const server = await publicServer({
     site: {
       version: "0",
@@ -36,7 +40,12 @@ export async function serve(
     ...options,
   });
   routes(server);
+  server.server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   const url = await listen(server, "127.0.0.1:0");
   const port = Number(new URL(url).port);
-  return { url, port, server, log, [Symbol.asyncDispose]: () => server.close() };
+  const idleTimeouts = () => [...sockets].map(({ timeout = 0 }) => timeout);
+  return { url, port, server, log, idleTimeouts, [Symbol.asyncDispose]: () => server.close() };
 }

@@ -1,11 +1,12 @@
 import type { FastifyReply } from "fastify";
 import type { ApiServer } from "../api-server.ts";
 import { giveUpSignal } from "../graceful-close.ts";
+import { whoOf } from "../limits.ts";
 import type { PublicServerOptions } from "../site.ts";
 import { archive } from "./archive.ts";
 import { contentHeaders, type Contents } from "./content.ts";
 import { hasAlready, strongEtag } from "./etag.ts";
-import { Places } from "./places.ts";
+import { bytesSent, Places } from "./places.ts";
 import { AppPath } from "../schemas/lists.ts";
 import { bytesOf, CONTENT_PROBLEMS, ContentQuery, NOT_MODIFIED } from "./schemas.ts";
 import { requireSecrets } from "./secrets.ts";
@@ -38,9 +39,12 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
         // Bytes are not what zod knows.
         const reply = typed as unknown as FastifyReply;
         const { params, query, headers } = request;
-        const content = await contents.find(params, query.revision);
+        const content = await contents.find(params, {
+          revision: query.revision,
+          count: () => server.takeTurn(request, "costly"),
+        });
         const { source, repo } = content.repo;
-        await requireSecrets(request, access, { repo, files: content.manifest });
+        await requireSecrets(request, access, { repo, files: content.manifest, isSecret: content.isSecret });
         const etag = strongEtag(content.digest);
         const said = { ...contentHeaders(content, etag), "content-disposition": disposition(params.app) };
         if (hasAlready(headers["if-none-match"], etag)) return reply.code(304).headers(said).send();
@@ -48,11 +52,11 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
         const type = { "content-type": "application/gzip" };
         using place = new DisposableStack();
         const signal = giveUpSignal(reply);
-        place.use(await places.take(signal));
+        place.use(await places.take(whoOf(request), signal));
         const sizes = await archivable.sizes(source, content.manifest);
         if (method === "HEAD") return await reply.headers({ ...said, ...type }).send();
         const stream = archive(source, content.manifest, sizes);
-        await places.hold(place.move(), stream, signal);
+        await places.hold(place.move(), stream, { signal, sent: bytesSent(reply) });
         return await reply.headers({ ...said, ...type }).send(stream);
       },
     });

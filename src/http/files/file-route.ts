@@ -6,11 +6,12 @@ import { displayPath } from "../../model/path.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { ApiServer } from "../api-server.ts";
 import { giveUpSignal } from "../graceful-close.ts";
+import { whoOf } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
 import type { PublicServerOptions } from "../site.ts";
 import { type Content, contentHeaders, type Contents } from "./content.ts";
 import { hasAlready, strongEtag } from "./etag.ts";
-import { Places } from "./places.ts";
+import { bytesSent, Places } from "./places.ts";
 import { bytesOf, CONTENT_PROBLEMS, ContentQuery, FilePath, NOT_MODIFIED } from "./schemas.ts";
 import { requireSecrets } from "./secrets.ts";
 import { sizesOf } from "./servable.ts";
@@ -43,10 +44,13 @@ export function fileRoute(server: ApiServer, contents: Contents, { access, clock
         // Bytes are not what zod knows.
         const reply = typed as unknown as FastifyReply;
         const { params, query, headers } = request;
-        const content = await contents.find(params, query.revision);
+        const content = await contents.find(params, {
+          revision: query.revision,
+          count: () => server.takeTurn(request, "costly"),
+        });
         const file = fileIn(content, params["*"]);
         const { source, repo } = content.repo;
-        await requireSecrets(request, access, { repo, files: [file] });
+        await requireSecrets(request, access, { repo, files: [file], isSecret: content.isSecret });
         const etag = strongEtag((await source.checksums([file.blob])).get(file.blob)!);
         const said = { ...contentHeaders(content, etag), ...ownership(file) };
         if (hasAlready(headers["if-none-match"], etag)) return reply.code(304).headers(said).send();
@@ -67,11 +71,11 @@ export async function bodyOf(
 ): Promise<Buffer | Readable> {
   using place = new DisposableStack();
   const signal = giveUpSignal(reply);
-  place.use(await places.take(signal));
+  place.use(await places.take(whoOf(reply.request), signal));
   const content = source.read([file.blob]);
   if (size <= WHOLE_MAX) return await buffer(content);
   const stream = Readable.from(content, { objectMode: false });
-  await places.hold(place.move(), stream, signal);
+  await places.hold(place.move(), stream, { signal, sent: bytesSent(reply) });
   return stream;
 }
 

@@ -10,6 +10,7 @@ import type { Revision } from "../../../../src/model/revision.ts";
 import type { Access, Action } from "../../../../src/ports/access.ts";
 import { FakeGitSource } from "../../../support/fakes.ts";
 import { makeApp, objectId } from "../../../support/factories.ts";
+import { until } from "../../../support/fleet.ts";
 import { serve, type Served } from "../rig.ts";
 
 const WEB = "nginx/prod/web";
@@ -117,7 +118,10 @@ test("nothing is read for who has it already", async () => {
 });
 
 test("many who ask for the same commit ask Git once", async () => {
-  const { get, source, revision } = await rig();
+  let known = 0;
+  const access: Access = { authenticate: async () => ({ name: `somebody ${(known += 1)}` }), may: async () => true };
+  const { get, source, revision } = await rig({ access });
+  const headers = { authorization: "Bearer some-token-0123456789" };
   const commit = revision!.slice(-40);
   const { promise, resolve } = Promise.withResolvers<void>();
   const appAt = source.appAt.bind(source);
@@ -125,12 +129,68 @@ test("many who ask for the same commit ask Git once", async () => {
     await promise;
     return await appAt(app, at);
   };
-  const answers = Array.from({ length: 20 }, () => get(`/files/files/${WEB}/etc/a.conf?revision=${commit}`));
-  await new Promise((done) => setTimeout(done, 100));
+  const answers = Array.from({ length: 20 }, () =>
+    get(`/files/files/${WEB}/etc/a.conf?revision=${commit}`, { headers }),
+  );
+  await until(async () => known === 20, 10_000, "all to have asked");
   resolve();
   const statuses = (await Promise.all(answers)).map(({ status }) => status);
   expect(new Set(statuses)).toEqual(new Set([200]));
   expect(source.lookups.length).toBeLessThan(20);
+});
+
+describe("revisions that nobody asked for before", () => {
+  const unknown = (at: number) => `/files/files/${WEB}/etc/a.conf?revision=${at.toString(16).padStart(40, "0")}`;
+
+  test("count, and so do apps that there are not; what is known does not", async () => {
+    const names = Array.from({ length: 130 }, (_, at) => `nginx/prod/web-${at}` as const);
+    const { get, revision } = await rig({ apps: names.map((name) => makeApp(name, FILES)) });
+    const commit = revision!.slice(-40);
+    const at = async (name: string) => (await get(`/files/files/${name}/etc/a.conf?revision=${commit}`)).status;
+    for (const name of names) expect(await at(name)).toBe(200);
+    for (let asked = 0; asked < 100; asked += 1) expect((await get(unknown(asked))).status).toBe(404);
+    for (let asked = 0; asked < 19; asked += 1) expect(await at(`nginx/prod/none-${asked}`)).toBe(404);
+    const refused = await get(unknown(101));
+    expect([refused.status, Number(refused.headers.get("retry-after")) > 0]).toEqual([429, true]);
+    expect(await at("nginx/prod/none")).toBe(429);
+    expect((await get(unknown(101))).status).toBe(429);
+    expect((await get(unknown(1))).status).toBe(404);
+    expect(await at(names[0]!)).toBe(200);
+  }, 20_000);
+
+  test("wait for Git in a line that is not long", async () => {
+    const { get, source } = await rig();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    let waiting = 0;
+    source.contains = async () => ((waiting += 1), await promise);
+    const answers = Array.from({ length: 32 }, (_, at) => get(unknown(at)));
+    await until(async () => waiting === 32, 10_000, "the line to be full");
+    const refused = await get(unknown(32));
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "2"]);
+    resolve(false);
+    expect(new Set((await Promise.all(answers)).map(({ status }) => status))).toEqual(new Set([404]));
+    expect((await get(unknown(32))).status).toBe(404);
+  });
+});
+
+test("of an older commit also that is secret which is called so by now, by its path or its content", async () => {
+  const access: Access = {
+    authenticate: async () => ({ name: "somebody" }),
+    may: async (_, action) => action.subresource === undefined,
+  };
+  const before = makeApp(WEB, { "etc/a.conf": "a", "etc/key": "key", "etc/moved": "moved" });
+  const { get, source, revision, fleet } = await rig({ apps: [before], access });
+  const headers = { authorization: "Bearer some-token-0123456789" };
+  const status = async (path: string) => (await get(`${path}?revision=${revision}`, { headers })).status;
+  const file = (path: string) => status(`/files/files/${WEB}/${path}`);
+  expect([await file("etc/key"), await file("etc/moved")]).toEqual([200, 200]);
+  expect(await status(`/archive/files/${WEB}.tar.gz`)).toBe(200);
+  const rotated = makeApp(WEB, { "etc/a.conf": "a", "etc/key": { text: "rotated", secret: true } });
+  const vault = makeApp("nginx/prod/vault", { "etc/elsewhere": { text: "moved", secret: true } });
+  fleet.revision = source.push({ [WEB]: rotated, "nginx/prod/vault": vault });
+  fleet.desired = new Map([rotated, vault].map((app) => [app.key, app]));
+  expect([await file("etc/key"), await file("etc/moved"), await file("etc/a.conf")]).toEqual([403, 403, 200]);
+  expect(await status(`/archive/files/${WEB}.tar.gz`)).toBe(403);
 });
 
 test("who may not read secrets gets the other files, and is asked about by repo", async () => {

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { rename } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../../support/fleet.ts";
 import { World, type Controller } from "../../support/world.ts";
@@ -178,4 +180,24 @@ test("names of secret files are told to nobody who may not read them", async () 
   expect(await names()).toEqual(["etc/web.conf"]);
   expect(await names(read)).toEqual(["etc/web.conf"]);
   expect(await names(pull)).toEqual(["etc/tls.key", "etc/web.conf"]);
+  await open.stop();
+}, 60_000);
+
+test("the command of docs/migration.md serves them as they were, to whoever reaches the port", async () => {
+  await using small = await World.create({ hosts: 1, kind: "ports", app: WEB, files: FILES });
+  const page = readFileSync(join(import.meta.dirname, "../../../docs/migration.md"), "utf8");
+  const [, flags] = /^fssync run -f fssync\.yaml (.* --compat-anonymous)$/m.exec(page)!;
+  await small.putSecret("api", { operate: "admin operator-0123456789abcdef" });
+  const running = small.spawn(["run", ...flags!.replace(":8080", ":0").split(" ")]);
+  const addressIn = () => /"address":"http:\/\/[^"]*:(\d+)"/.exec(running.stderr)?.[1];
+  try {
+    await until(() => addressIn() !== undefined || running.child.exitCode !== null, 20_000, "it to listen");
+    expect(running.child.exitCode, running.stderr).toBe(null);
+    const ask = (path: string) => fetch(`http://127.0.0.1:${addressIn()}${path}`);
+    await until(async () => (await ask("/getfile?app=web&zone=prod")).status === 200, 20_000, "Git to be read");
+    expect((await ask("/api/v1/repos")).status).toBe(401);
+  } finally {
+    running.child.kill("SIGTERM");
+    await running.ended;
+  }
 }, 60_000);

@@ -2,6 +2,7 @@ import { appKey, type AppId } from "../../model/app.ts";
 import type { FileEntry } from "../../model/manifest.ts";
 import { revisionCommit } from "../../model/revision.ts";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
+import { Lookups } from "../files/lookups.ts";
 import { HttpProblem } from "../problem.ts";
 import { deskOf, type Site } from "../site.ts";
 
@@ -59,9 +60,13 @@ export function ambiguous(id: AppId, found: readonly { readonly repo: RepoContro
   return new HttpProblem(409, `${appKey(id)} is in ${names}: say with repo= which is meant`);
 }
 
+/** Anybody may ask for any env. */
+const lookups = new Lookups();
+
 /** Where it is the overlay's name too, it is no app. */
 async function commonFiles(repo: RepoController, id: AppId): Promise<readonly FileEntry[] | null> {
   const { revision } = repo.fleet;
   if (id.app !== COMMON || revision === null) return null;
-  return await repo.source.folderAt(appKey(id), revisionCommit(revision));
+  const [key, commit] = [appKey(id), revisionCommit(revision)];
+  return await lookups.ask(JSON.stringify([repo.repo, key, commit]), () => repo.source.folderAt(key, commit));
 }

@@ -4,6 +4,7 @@ import { request as httpRequest } from "node:http";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EventStream } from "../../support/event-stream.ts";
 import { until } from "../../support/fleet.ts";
 import { freePort, World, type Controller } from "../../support/world.ts";
 
@@ -108,13 +109,20 @@ describe("with tokens of a Secret", () => {
     for (const token of [READ, PULL, OPERATE]) expect(controller.running.stderr).not.toContain(token);
   });
 
-  test("new tokens hold within seconds, without a restart; while the Secret is away the last ones do", async () => {
+  test("new tokens hold within seconds, without a restart, and who watches by an old one is ended; while the Secret is away the last ones do", async () => {
     const bob = "token-of-bob-of-20-chars";
+    const watchBy = (token: string) =>
+      EventStream.open(`${controller.url}/api/v1/hosts?watch=true`, { authorization: `Bearer ${token}` });
+    using watching = await watchBy(OPERATE);
+    await watching.synced();
     await world.putSecret("api", { operate: `bob ${bob}` });
     // Not by asking: wrong tokens are limited.
     await says("the API's tokens have changed");
     expect(await status(bob, "/api/v1/repos")).toBe(200);
     expect(await status(OPERATE, "/api/v1/repos")).toBe(401);
+    using others = await watchBy(bob);
+    await until(async () => watching.ended, 60_000, "the watch to be ended");
+    expect([watching.response.complete, others.ended]).toEqual([true, false]);
 
     await rm(join(world.dir, "secrets", "api"), { recursive: true });
     const message = "the API's tokens cannot be read; the last good ones hold for five minutes";
@@ -124,7 +132,7 @@ describe("with tokens of a Secret", () => {
     await says("the API's tokens can be read again");
     expect(await status(READ, "/api/v1/repos")).toBe(200);
     expect(controller.log.filter(({ msg }) => msg === message)).toHaveLength(1);
-  });
+  }, 120_000);
 });
 
 describe("without tokens", () => {

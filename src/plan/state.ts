@@ -17,6 +17,11 @@ export function lags(record: AppRecord | undefined, desired: DesiredDigest): boo
   return record?.digest !== desired.digest || isUnfinished(record);
 }
 
+/** Whether somebody was seen to have changed files there since they were synced. */
+export function isDrifted({ drift }: AppRecord): boolean {
+  return (drift?.count ?? 0) > 0;
+}
+
 /** Whether a sync was begun there, or may have been, and not finished. */
 export function isUnfinished({ unfinished, suspected = [] }: AppRecord): boolean {
   return unfinished.length + suspected.length > 0;
@@ -46,7 +51,7 @@ export function isDown(reason: Reason): boolean {
 export function stateOf(record: AppRecord | undefined, desired: DesiredDigest, suspended = false): State {
   if (desired.refused) return "Failed";
   if (record?.failure) return record.failure.state;
-  if (!lags(record, desired)) return record?.drift?.count ? "Drifted" : "Synced";
+  if (!lags(record, desired)) return record && isDrifted(record) ? "Drifted" : "Synced";
   if (suspended) return "Suspended";
   return record?.syncingSince ? "Syncing" : "Pending";
 }

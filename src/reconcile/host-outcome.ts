@@ -4,17 +4,18 @@ import type { HostKey } from "../model/host.ts";
 import type { Digest } from "../model/manifest.ts";
 import type { AppRecord } from "../model/record.ts";
 import { worst } from "../model/state.ts";
-import { isUnfinished, lags, stateOf } from "../plan/state.ts";
+import { isDrifted, isUnfinished, lags, stateOf } from "../plan/state.ts";
 import { reportAppOnHost, type HostReport } from "../plan/status-report.ts";
-import { desiredRecord, type Fleet, type FleetApp } from "./fleet.ts";
+import { desiredRecord, type Fleet, type FleetApp, type FleetHost } from "./fleet.ts";
 import type { Done, Selection } from "./requests.ts";
 import type { Suspension } from "./suspension.ts";
 
 /**
  * What became of one host of a sync, worst first. `Held`: nothing is sent until people change something
- * (PruneLimitExceeded, PathConflict, …). `Gone`: the inventory took it away meanwhile.
+ * (PruneLimitExceeded, PathConflict, …). `Drifted`: it has what Git has by the record, but for what somebody changed
+ * there. `Gone`: the inventory took it away meanwhile.
  */
-export const OUTCOMES = ["Failed", "Unreachable", "Held", "Waiting", "Suspended", "Gone", "Synced"] as const;
+export const OUTCOMES = ["Failed", "Unreachable", "Held", "Waiting", "Suspended", "Drifted", "Gone", "Synced"] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 export interface HostOutcome extends Pick<HostReport, "apps"> {
@@ -29,6 +30,24 @@ export interface Asked {
   /** What Git wanted when it was asked for; a newer commit counts too. */
   readonly digests: ReadonlyMap<AppKey, Digest>;
 }
+
+/** How a host stands on which nothing lags, where it does not have all of it; undefined where it has. */
+export function standing(
+  parts: { fleet: Fleet; suspension: Suspension },
+  { key, apps, records }: FleetHost,
+  asked: Asked,
+): HostOutcome | undefined {
+  const differs = apps.some((app) => {
+    const desired = parts.fleet.desired.get(app);
+    if (!desired || asked.selection.apps?.has(app) === false) return false;
+    return Boolean(desired.refused) || isDrifted(records.get(app)!);
+  });
+  if (!differs) return undefined;
+  const found = hostOutcome(parts, key, { ...asked, full: false }, NOTHING);
+  return found.outcome === "Held" || found.outcome === "Drifted" ? found : undefined;
+}
+
+const NOTHING: Done = new Set();
 
 /** How a host that was just attempted stands, by what is recorded of it. */
 export function hostOutcome(
@@ -66,6 +85,6 @@ function appOutcome(
   if (reason !== undefined) return REASONS[reason].state === "Unreachable" ? "Unreachable" : "Failed";
   if (brought === null) return "Failed";
   const reached = !lags(record, desired) || (record.digest === asked && !isUnfinished(record));
-  if (reached && brought) return "Synced";
+  if (reached && brought) return isDrifted(record) ? "Drifted" : "Synced";
   return held ? "Suspended" : "Waiting";
 }

@@ -4,7 +4,7 @@ import type { Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
 import type { EventSubject } from "../ports/events.ts";
 import { concerns, type SyncPart, type SyncRequest } from "./controller.ts";
-import { hostOutcome, OUTCOMES, type Asked, type HostOutcome, type Outcome } from "./host-outcome.ts";
+import { hostOutcome, OUTCOMES, standing, type Asked, type HostOutcome, type Outcome } from "./host-outcome.ts";
 import type { Selection } from "./requests.ts";
 import { Suspension } from "./suspension.ts";
 import { selectedHosts, wishesFor } from "./wishes.ts";
@@ -102,7 +102,7 @@ export class SyncOperation {
     return { total: this.#total, upToDate, attempted: this.#attempted, ...this.#counts };
   }
 
-  /** Those on which there was something to do, or would have been but for a suspension. */
+  /** Those on which there was something to do, or would have been but for people, or which differ all the same. */
   get hosts(): Iterable<OperationHost> {
     return this.#hosts.values();
   }
@@ -135,22 +135,25 @@ export class SyncOperation {
   }
 
   get #missing(): number {
-    const { Failed, Unreachable, Held, Waiting, Suspended } = this.#counts;
-    return Failed + Unreachable + Held + Waiting + Suspended;
+    const { Failed, Unreachable, Held, Waiting, Suspended, Drifted } = this.#counts;
+    return Failed + Unreachable + Held + Waiting + Suspended + Drifted;
   }
 
   #follow({ repo, selection, operation }: SyncPart): void {
     const { fleet, suspension } = repo;
     const { full } = this.request;
-    for (const { apps } of selectedHosts(fleet, selection)) {
-      if (apps.some((app) => selection.apps?.has(app) !== false)) this.#total += 1;
+    const digests = new Map([...fleet.desired].map(([app, { digest }]) => [app, digest]));
+    const asked: Asked = { selection, full, digests };
+    for (const host of selectedHosts(fleet, selection)) {
+      if (!host.apps.some((app) => selection.apps?.has(app) !== false)) continue;
+      this.#total += 1;
+      const left = operation.hosts.has(host.key) ? undefined : standing({ fleet, suspension }, host, asked);
+      if (left) this.#put(repo.repo, host.key, left);
     }
     for (const key of operation.hosts) this.#put(repo.repo, key, { outcome: "Waiting", state: "Pending", apps: [] });
     for (const key of suspendedOf({ repo, selection, operation }, this.request)) {
       this.#put(repo.repo, key, { outcome: "Suspended", state: "Suspended", apps: [] });
     }
-    const digests = new Map([...fleet.desired].map(([app, { digest }]) => [app, digest]));
-    const asked: Asked = { selection, full, digests };
     operation.onAttempted((key, _, done) =>
       this.#take(repo.repo, key, hostOutcome({ fleet, suspension }, key, asked, done)),
     );

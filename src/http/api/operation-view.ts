@@ -18,7 +18,7 @@ export function operationView(operation: SyncOperation, outcomes?: readonly Outc
 /** The same without its hosts. */
 export function operationSummary(operation: SyncOperation): Operation {
   const { id, phase, request, by, createdAt, finishedAt, revisions, problems, error } = operation;
-  const { Waiting, Synced, Failed, Unreachable, Held, Suspended, Gone, ...counts } = operation.counts;
+  const { Waiting, Synced, Failed, Unreachable, Held, Suspended, Drifted, Gone, ...counts } = operation.counts;
   return {
     id,
     kind: "sync",
@@ -37,6 +37,7 @@ export function operationSummary(operation: SyncOperation): Operation {
       unreachable: Unreachable,
       held: Held,
       suspended: Suspended,
+      drifted: Drifted,
       gone: Gone,
     },
     problems: problems.map(({ repo, reason, message, since }) => ({ repo, reason, message, since: isoTime(since) })),
@@ -69,7 +70,7 @@ function outcomeOf({ counts, unanswered, request }: SyncOperation): string {
   return `${hostsText(having)} ${having === 1 ? "has" : "have"} ${about}`;
 }
 
-const NOT_SYNCED = ["Failed", "Unreachable", "Held", "Suspended", "Waiting"] as const;
+const NOT_SYNCED = ["Failed", "Unreachable", "Held", "Suspended", "Drifted", "Waiting"] as const;
 
 function missing(counts: OperationCounts, sum: number): string {
   const parts = NOT_SYNCED.filter((outcome) => counts[outcome] > 0);

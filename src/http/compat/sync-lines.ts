@@ -35,6 +35,7 @@ function rank({ outcome, state }: SyncedHost): number {
 function outcomeText({ outcome, apps }: SyncedHost): string {
   if (outcome === "Synced") return "success";
   if (outcome === "Suspended") return "Suspended: people have stopped work on it";
+  if (outcome === "Drifted") return "Drifted: somebody has changed files there";
   const failed = apps
     .filter(({ reason }) => reason !== undefined)
     .sort((a, b) => severity(a.state) - severity(b.state))[0];

@@ -47,7 +47,7 @@ export const SyncBody = z
   .meta({ id: "SyncRequest", description: "What is to be synced now. Something must be named, or all of it." });
 export type SyncBody = z.infer<typeof SyncBody>;
 
-const OutcomeName = z.enum(["Waiting", "Synced", "Failed", "Unreachable", "Held", "Suspended", "Gone"]);
+const OutcomeName = z.enum(["Waiting", "Synced", "Failed", "Unreachable", "Held", "Suspended", "Drifted", "Gone"]);
 
 export const WaitQuery = z.strictObject({
   outcome: oneOrMore(OutcomeName)
@@ -91,6 +91,7 @@ const Counts = z
     unreachable: count,
     held: count.describe("Nothing is sent until people change something: PruneLimitExceeded, PathConflict, …"),
     suspended: count.describe("People have stopped work there."),
+    drifted: count.describe("Somebody changed files there since they were synced; `full` lays over that."),
     gone: count.describe("Left the inventory meanwhile."),
   })
   .meta({ id: "OperationCounts", description: "Hosts by what became of them." });

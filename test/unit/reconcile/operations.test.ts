@@ -6,7 +6,7 @@ import { Operations, type Begun } from "../../../src/reconcile/operations.ts";
 import type { RepoControllerOptions } from "../../../src/reconcile/repo-controller.ts";
 import type { SyncOperation } from "../../../src/reconcile/sync-operation.ts";
 import { quiet } from "../../support/fakes.ts";
-import { makeHost } from "../../support/factories.ts";
+import { makeApp, makeHost } from "../../support/factories.ts";
 import { Rig } from "./rig.ts";
 
 const WEB: AppKey = "nginx/prod/web";
@@ -170,6 +170,37 @@ describe("an operation", () => {
     const { polls } = rig.source;
     await expect(begin({ ...ALL, scope: { app: "nothing" } })).rejects.toMatchObject({ reason: "UnknownName" });
     expect([operations.list(), rig.source.polls]).toEqual([[], polls + 1]);
+  });
+
+  test("of an app that its attributes refuse has not succeeded, although the hosts have its digest", async () => {
+    const { rig, done } = await setUp();
+    const { digest, manifest, tree } = rig.controller.fleet.desired.get(WEB)!;
+    const refused = { reason: "InvalidAttributes", message: "owner -bad" } as const;
+    const web = makeApp(WEB, { a: "1" });
+    expect(web.digest).toBe(digest);
+    rig.source.push({ [WEB]: { ...web, manifest, tree, refused } });
+    for (const { phase, counts, hosts } of [await done(ALL), await done({ ...ALL, scope: { app: "web" } })]) {
+      expect([phase, counts]).toMatchObject(["Failed", { total: 2, upToDate: 0, attempted: 0, Held: 2 }]);
+      for (const host of hosts)
+        expect(host).toMatchObject({ outcome: "Held", state: "Failed", apps: [{ app: WEB, reason: refused.reason }] });
+    }
+  });
+
+  test("of a host on which somebody changed files has not succeeded, until it is told to lay over them", async () => {
+    const { rig, done } = await setUp();
+    const { fleet } = rig.controller;
+    const drift = { files: [{ path: "a", change: "content", since: 1 }], count: 1, replaced: [] } as const;
+    fleet.put(h0.key, new Map([[WEB, { ...fleet.hosts.get(h0.key)!.records.get(WEB)!, drift }]]));
+    const known = await done(ALL);
+    expect([known.phase, known.counts]).toMatchObject(["Failed", { total: 2, upToDate: 1, attempted: 0, Drifted: 1 }]);
+    expect([...known.hosts]).toMatchObject([
+      { address: "h0", outcome: "Drifted", state: "Drifted", apps: [{ app: WEB }] },
+    ]);
+    rig.source.push({ [WEB]: { a: "1", b: "1" } });
+    const brought = await done(ALL);
+    expect([brought.phase, Object.fromEntries(outcomes(brought))]).toEqual(["Failed", { h0: "Drifted", h1: "Synced" }]);
+    const full = await done(FULL);
+    expect([full.phase, full.counts]).toMatchObject(["Succeeded", { Drifted: 0, Synced: 2 }]);
   });
 
   test("in full is an event of the one object that it is about", async () => {

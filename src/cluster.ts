@@ -73,6 +73,7 @@ export async function assembleCluster(
     : undefined;
 
   let desk: SiteDesk | undefined;
+  let starting = false;
 
   async function lead(term: Term | undefined, work: (leadership: Leadership) => Promise<void>): Promise<void> {
     await using stack = new AsyncDisposableStack();
@@ -102,7 +103,7 @@ export async function assembleCluster(
         [Symbol.asyncDispose]: () => repo[Symbol.asyncDispose](),
       };
     };
-    const controller = new Controller({ repos: [], clock });
+    const controller = new Controller({ repos: [], clock, starting: true });
     const operations = stack.use(new Operations({ controller, clock }));
     const remaining = term && (() => term.remaining());
     const supervisor: Supervisor = stack.use(
@@ -123,13 +124,24 @@ export async function assembleCluster(
     term?.onRenewed(() => supervisor.allow(term.remaining()));
     term?.signal.addEventListener("abort", () => supervisor.allow(0), { once: true });
     const lost = term?.signal ?? new AbortController().signal;
-    const start = () => supervisor.start();
+    let over = false;
+    const start = async () => {
+      await supervisor.start();
+      if (over) return;
+      controller.started();
+      starting = false;
+      desk = { controller, operations, events, suspender };
+    };
     const ended = () => operations.end(new FssyncError("Interrupted", LEADERSHIP_LOST));
     term?.signal.addEventListener("abort", ended, { once: true });
     const suspended = () => supervisor.suspended();
     const suspender = new KubernetesSuspender({ client, namespace, controller, suspended, clock });
-    desk = { controller, operations, events, suspender };
-    stack.defer(() => (desk = undefined));
+    starting = true;
+    stack.defer(() => {
+      over = true;
+      starting = false;
+      desk = undefined;
+    });
     await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
   }
 
@@ -139,6 +151,7 @@ export async function assembleCluster(
     exposeMetrics: () => metrics.expose(),
     httpTelemetry: metrics.http,
     desk: () => desk,
+    starting: () => starting,
     notReady: () => {
       // Once is enough: an API server that goes away later must not take the pods out of service.
       answered ||= elector?.leader !== undefined;

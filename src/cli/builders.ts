@@ -60,8 +60,10 @@ export interface Cluster extends AsyncDisposable {
   /** Prometheus' text format. */
   readonly exposeMetrics: () => Promise<string>;
   readonly httpTelemetry: HttpTelemetry;
-  /** For the HTTP API, while this process leads. */
+  /** For the HTTP API, while this process leads and has taken up what there is. */
   readonly desk: () => SiteDesk | undefined;
+  /** Whether this process leads and is about to take up what there is. */
+  readonly starting: () => boolean;
   /** Why the process is of no use yet; null when it leads or follows. */
   readonly notReady: () => string | null;
   /** Where the API of another process is that leads; undefined while none does, or this one. */

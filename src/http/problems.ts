@@ -5,6 +5,9 @@ import type { ApiServer } from "./api-server.ts";
 import { aboutBlank, HttpProblem, type Problem } from "./problem.ts";
 import { pathOf } from "./request-log.ts";
 
+/** It is over soon. */
+const PASSING: ReadonlySet<string> = new Set<Reason>(["RepoStarting", "Interrupted"]);
+
 /** Reasons that are the caller's own, or that waiting mends. What is neither here nor of others is our trouble: 500. */
 const STATUS_OF: Partial<Record<Reason, number>> = {
   InvalidSpec: 400,
@@ -33,6 +36,7 @@ const STATUS_OF: Partial<Record<Reason, number>> = {
   MirrorCorrupt: 503,
   ControllerExhausted: 503,
   Interrupted: 503,
+  RepoStarting: 503,
   NoController: 503,
   ControllerLost: 503,
   KubernetesUnavailable: 503,
@@ -48,6 +52,7 @@ export function answerProblems(server: ApiServer): void {
     // A problem that a handler made of it was no surprise.
     if (problem.status >= 500 && !(thrown instanceof HttpProblem)) request.log.error({ err: thrown }, "request failed");
     if (thrown instanceof HttpProblem) void reply.headers(thrown.headers);
+    else if (problem.reason !== undefined && PASSING.has(problem.reason)) void reply.header("retry-after", "5");
     return reply.code(problem.status).type("application/problem+json").send(problemText(problem, request.id));
   });
   server.setNotFoundHandler((request, reply) => {

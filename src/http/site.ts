@@ -18,8 +18,10 @@ export interface Site {
   readonly telemetry: HttpTelemetry;
   /** Why the process is not ready; null when it is. */
   readonly notReady: () => string | null;
-  /** The repos that this process works on; undefined while another one leads. */
+  /** The repos that this process works on; undefined while it is starting, or another one leads. */
   readonly desk: () => SiteDesk | undefined;
+  /** Whether it is about to have them: what there is is being read. */
+  readonly starting?: () => boolean;
   /** Where the API of another process is that leads, as an URL, while that is known; absent where no other one can. */
   readonly leaderApi?: () => string | undefined;
 }
@@ -48,11 +50,11 @@ export interface PublicServerOptions {
   readonly caps?: ConnectionCaps;
 }
 
-/** Throws 503 while another process leads. */
+/** Throws 503 while this process is starting, or another one leads. */
 export function deskOf(site: Site): SiteDesk {
   const desk = site.desk();
   if (desk) return desk;
-  throw new HttpProblem(503, "this process does not lead, and nobody that does is known", {
-    headers: { "retry-after": "5" },
-  });
+  const starting = site.starting?.() === true;
+  const why = starting ? "fssync is starting" : "this process does not lead, and nobody that does is known";
+  throw new HttpProblem(503, why, { headers: { "retry-after": starting ? "1" : "5" } });
 }

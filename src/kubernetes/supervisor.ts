@@ -92,20 +92,26 @@ export class Supervisor implements AsyncDisposable {
     return this.#named(repo)?.suspension.now.hosts.has(host) ?? false;
   }
 
-  /** What people have suspended on the repos that run. */
+  /** What people have suspended on the repos that run, or are about to. */
   suspended(): SuspendedTarget[] {
-    return [...this.#running.keys()].flatMap((key) => {
-      const { apps, hosts } = this.#objects.below(key);
-      const repo = this.#nameOf(key);
-      const whole = this.#objects.repos.get(key);
-      return [
-        ...(whole?.suspend ? [{ repo, ...whole.suspended }] : []),
-        ...[...apps.values()].flatMap(({ suspend, suspended, app }) => (suspend ? [{ repo, app, ...suspended }] : [])),
-        ...[...hosts.values()].flatMap(({ suspend, suspended, host }) =>
-          suspend ? [{ repo, host, ...suspended }] : [],
-        ),
-      ];
-    });
+    const { awaited } = this.#options.controller;
+    const keys = [...this.#objects.repos.keys()];
+    return keys
+      .filter((key) => this.#running.has(key) || awaited.has(this.#nameOf(key)))
+      .flatMap((key) => {
+        const { apps, hosts } = this.#objects.below(key);
+        const repo = this.#nameOf(key);
+        const whole = this.#objects.repos.get(key);
+        return [
+          ...(whole?.suspend ? [{ repo, ...whole.suspended }] : []),
+          ...[...apps.values()].flatMap(({ suspend, suspended, app }) =>
+            suspend ? [{ repo, app, ...suspended }] : [],
+          ),
+          ...[...hosts.values()].flatMap(({ suspend, suspended, host }) =>
+            suspend ? [{ repo, host, ...suspended }] : [],
+          ),
+        ];
+      });
   }
 
   /** Tells every transport how long it may work from now on. */
@@ -144,15 +150,15 @@ export class Supervisor implements AsyncDisposable {
     if (this.#end.signal.aborted) return;
     const found = this.#objects.repos.get(key);
     const wanted = found?.deleting ? undefined : found;
-    if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key);
+    if (this.#running.get(key)?.ref.uid !== wanted?.ref.uid) await this.#stop(key, wanted);
     if (!wanted) return this.#forget(key);
     // It may have been told to end meanwhile.
     if (this.#end.signal.aborted) return;
     const parsed = this.#parse(wanted);
     const config = "config" in parsed ? parsed.config : undefined;
-    if (!config || this.#running.get(key)?.suits(config) === false) await this.#stop(key);
+    if (!config || this.#running.get(key)?.suits(config) === false) await this.#stop(key, config);
     // After the last words of what ran under the specification before.
-    if (!config) return this.#refuse(wanted, "mistakes" in parsed ? parsed.mistakes : []);
+    if (!config) return this.#refuse(key, wanted, "mistakes" in parsed ? parsed.mistakes : []);
     const running = this.#running.get(key);
     if (running) running.look(wanted);
     else await this.#start(key, wanted, config);
@@ -165,8 +171,9 @@ export class Supervisor implements AsyncDisposable {
   }
 
   /** Says on the ConfigRepo that nobody can work by it. */
-  #refuse({ ref, status, generation }: WatchedRepo, mistakes: readonly Mistake[]): void {
-    const { writer, clock, log } = this.#options;
+  #refuse(key: string, { ref, status, generation }: WatchedRepo, mistakes: readonly Mistake[]): void {
+    const { controller, writer, clock, log } = this.#options;
+    controller.forgo(this.#nameOf(key));
     const message = mistakes.map(describeMistake).join("\n");
     log.error({ repo: ref.name, namespace: ref.namespace, reason: "InvalidSpec", message }, "ConfigRepo is not valid");
     const conditions = invalidSpec(status.conditions, message, { now: clock.now(), generation });
@@ -183,7 +190,7 @@ export class Supervisor implements AsyncDisposable {
     try {
       await running.start();
     } catch (error) {
-      await this.#stop(key);
+      await this.#stop(key, config);
       throw error;
     }
     if (!this.#running.has(key)) return;
@@ -201,16 +208,20 @@ export class Supervisor implements AsyncDisposable {
     return this.#options.namespace === null ? key : key.slice(key.indexOf("/") + 1);
   }
 
-  async #stop(key: string): Promise<void> {
+  /** `next` is what it is to be started with again; until then it is awaited. */
+  async #stop(key: string, next?: unknown): Promise<void> {
+    const { controller } = this.#options;
     const running = this.#running.get(key);
     if (!running) return;
+    if (next !== undefined) controller.await(this.#nameOf(key));
     this.#running.delete(key);
-    this.#options.controller.remove(running.controller);
+    controller.remove(running.controller);
     await running[Symbol.asyncDispose]();
   }
 
   /** Removes what belongs to a ConfigRepo that is gone. The files on the hosts stay. */
   #forget(key: string): void {
+    this.#options.controller.forgo(this.#nameOf(key));
     const { apps, hosts } = this.#objects.below(key);
     if (apps.size + hosts.size === 0 || this.#forgetting.has(key)) return;
     this.#forgetting.add(key);

@@ -73,7 +73,7 @@ export class KubernetesSuspender implements Suspender {
     const { controller, clock } = this.#options;
     const deadline = clock.monotonic() + WATCH_DEADLINE;
     const holds = () => {
-      const now = controller.repo(repo)?.suspension.now;
+      const now = controller.running.find((one) => one.repo === repo)?.suspension.now;
       if (app !== undefined) return now?.apps.has(app) ?? false;
       return (host === undefined ? now?.repo : now?.hosts.has(host)) ?? false;
     };

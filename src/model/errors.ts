@@ -162,6 +162,10 @@ export const REASONS = {
     "There is no app or host of that name.",
     "Correct the name; `fssync status` lists apps and `fssync status -o wide` hosts.",
   ),
+  RepoStarting: local(
+    "The repo is being started, or started anew because its ConfigRepo was changed.",
+    "Ask again in a few seconds; the log says when the repo cannot be taken up.",
+  ),
   NoController: local(
     "No controller works on this data dir, or answers at that address.",
     "Start `fssync run`, or name its --data-dir or --server; in Kubernetes it is in the pod that the Lease `fssync-controller` names.",

@@ -59,16 +59,22 @@ export interface Desk {
 /** All repos of one process. They may come and go while it runs. */
 export class Controller implements Desk, AsyncDisposable {
   readonly #repos: Set<RepoController>;
+  /** Repos that are there, and are not worked on just now: nobody may take what is left for all there is. */
+  readonly #awaited = new Set<string>();
+  /** Nobody knows yet which repos there are. */
+  #starting: boolean;
   readonly #clock: Clock;
   readonly #refreshes = new WeakMap<RepoController, SharedRefresh>();
 
-  constructor(options: { repos: readonly RepoController[]; clock: Clock }) {
+  constructor(options: { repos: readonly RepoController[]; clock: Clock; starting?: boolean }) {
     this.#repos = new Set(options.repos);
+    this.#starting = options.starting ?? false;
     this.#clock = options.clock;
   }
 
   /** Takes a repo in that its owner loads, starts and ends. */
   add(repo: RepoController): void {
+    this.#awaited.delete(repo.repo);
     this.#repos.add(repo);
   }
 
@@ -76,13 +82,47 @@ export class Controller implements Desk, AsyncDisposable {
     this.#repos.delete(repo);
   }
 
-  /** By name. */
-  get repos(): readonly RepoController[] {
+  /** All repos that there are were added, or are awaited. */
+  started(): void {
+    this.#starting = false;
+  }
+
+  /** A repo is about to be added, or added again; until then who asks for it, or for all of them, is told so. */
+  await(name: string): void {
+    this.#awaited.add(name);
+  }
+
+  /** The repo does not come after all. */
+  forgo(name: string): void {
+    this.#awaited.delete(name);
+  }
+
+  /** Names of repos that are about to be added. */
+  get awaited(): ReadonlySet<string> {
+    return this.#awaited;
+  }
+
+  /** Those that are worked on now, by name; the awaited are not among them. */
+  get running(): readonly RepoController[] {
     return [...this.#repos].sort((a, b) => (a.repo < b.repo ? -1 : 1));
   }
 
+  /** All of them, by name. Throws RepoStarting while some are awaited, or nobody knows which there are. */
+  get repos(): readonly RepoController[] {
+    return this.#reposFor({});
+  }
+
+  /** Throws RepoStarting while it is awaited. */
   repo(name: string): RepoController | undefined {
-    return this.#repos.values().find(({ repo }) => repo === name);
+    return this.#reposFor({ repo: name }).find(({ repo }) => repo === name);
+  }
+
+  /** All, of which those in the scope are sure to be there. */
+  #reposFor({ repo: name }: NonNullable<Named["scope"]>): readonly RepoController[] {
+    if (this.#starting) throw new FssyncError("RepoStarting", "fssync takes up its repos just now: ask again");
+    const [missing] = name === undefined ? this.#awaited : this.#awaited.intersection(new Set([name]));
+    if (missing === undefined) return this.running;
+    throw new FssyncError("RepoStarting", `repo ${missing} is being started: ask again`);
   }
 
   async load(): Promise<void> {
@@ -121,7 +161,7 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   #request(request: SyncRequest): readonly SyncPart[] {
-    const selected = select(this.repos, request);
+    const selected = select(this.#reposFor(request.scope ?? {}), request);
     if (request.needsInventory) selected.forEach(requireInventory);
     return selected.map(({ repo, selection }) => ({
       repo,
@@ -170,12 +210,13 @@ export class Controller implements Desk, AsyncDisposable {
    * for a named host that has none of the named apps.
    */
   async require(named: Named, signal: AbortSignal): Promise<void> {
+    const { scope = {} } = named;
     try {
-      requireNamed(this.repos, named);
+      requireNamed(this.#reposFor(scope), named);
     } catch {
-      inScope(this.repos, named.scope ?? {});
+      inScope(this.#reposFor(scope), scope);
       await this.#refresh(signal, named);
-      requireNamed(this.repos, named);
+      requireNamed(this.#reposFor(scope), named);
     }
   }
 
@@ -186,7 +227,7 @@ export class Controller implements Desk, AsyncDisposable {
 
   /** The same by what is known already: asks neither Git nor inventories. */
   async planKnown(named: Named): Promise<PlanReport> {
-    const repos = select(this.repos, named).map(async ({ repo, selection }) => ({
+    const repos = select(this.#reposFor(named.scope ?? {}), named).map(async ({ repo, selection }) => ({
       name: repo.repo,
       revision: repo.fleet.revision,
       ...(repo.suspension.now.repo ? { suspended: true as const } : {}),
@@ -217,9 +258,13 @@ export class Controller implements Desk, AsyncDisposable {
     await Promise.all([...this.#repos].map((repo) => repo[Symbol.asyncDispose]()));
   }
 
+  /** Throws Interrupted when a repo was started anew meanwhile: nobody has asked what there is for that one. */
   async #refresh(signal: AbortSignal, { scope = {} }: Named): Promise<void> {
-    const active = inScope(this.repos, scope).filter(({ suspension }) => !suspension.now.repo);
+    const repos = inScope(this.#reposFor(scope), scope);
+    const active = repos.filter(({ suspension }) => !suspension.now.repo);
     await Promise.all(active.map((repo) => this.#refreshOf(repo).join(signal)));
+    const gone = repos.find((repo) => !this.#repos.has(repo));
+    if (gone) throw new FssyncError("Interrupted", `repo ${gone.repo} was changed or removed meanwhile: ask again`);
   }
 
   #refreshOf(repo: RepoController): SharedRefresh {
@@ -229,7 +274,7 @@ export class Controller implements Desk, AsyncDisposable {
   }
 
   #problems({ scope = {} }: Named) {
-    const repos = inScope(this.repos, scope);
+    const repos = inScope(this.running, scope);
     return repos.flatMap((repo) => repo.problems.map((problem) => ({ ...problem, repo: repo.repo })));
   }
 }

@@ -45,6 +45,7 @@ async function runStandalone(context: Context, options: ServerOptions): Promise<
     telemetry: program.httpTelemetry,
     notReady: () => notReady,
     desk: () => desk,
+    starting: () => desk === undefined && !signal.aborted,
   };
   const served = await serve(context, options, stack, site);
 
@@ -73,6 +74,7 @@ async function runInCluster(context: Context, options: InKubernetes & LeaderElec
     telemetry: cluster.httpTelemetry,
     notReady: () => (signal.aborted ? "stopping" : cluster.notReady()),
     desk: () => cluster.desk(),
+    starting: () => cluster.starting(),
     leaderApi: cluster.leaderApi,
   };
   const served = await serve(context, options, stack, site, cluster.access);

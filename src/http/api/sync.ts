@@ -130,7 +130,7 @@ function named({ scope, hosts, full, allowPrune }: SyncRequest) {
 
 /** The revisions that are known when it is accepted; the operation says what Git had when the hosts were queued. */
 function actsOn({ controller }: SiteDesk, { scope = {} }: SyncRequest) {
-  const repos = controller.repos.filter(({ repo }) => (scope.repo ?? repo) === repo);
+  const repos = controller.running.filter(({ repo }) => (scope.repo ?? repo) === repo);
   const [only] = repos;
   if (repos.length === 1) return { revision: only!.fleet.revision };
   return { revisions: Object.fromEntries(repos.map(({ repo, fleet }) => [repo, fleet.revision])) };

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
+import { FssyncError } from "../../model/errors.ts";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
 import { FailedLogins } from "../auth/failed-logins.ts";
@@ -54,10 +55,12 @@ interface HookOptions extends PublicServerOptions {
 
 function hookRoute(server: ApiServer, { site, clock, sender, bodies, failures }: HookOptions): void {
   const proofs = ({ headers }: FastifyRequest) => proofsOf(sender, headers, clock.now());
-  const known = () => reposBySecret(deskOf(site).controller.repos);
+  const known = () => reposBySecret(deskOf(site).controller.running);
   /** The same for all: which repos there are, and which of them have a secret, is nobody's business. */
   const notKnown = async (request: FastifyRequest) => {
     await server.takeTurn(request, "strangers");
+    // It may be one that is known as soon as a repo has been started anew.
+    if (deskOf(site).controller.awaited.size > 0) throw new FssyncError("RepoStarting", "a repo is being started");
     failures.note(request, { webhook: sender });
     const headers = { "www-authenticate": 'Webhook realm="fssync"' };
     return new HttpProblem(401, "no token and no signature that is known here", { headers });

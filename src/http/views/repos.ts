@@ -2,12 +2,12 @@ import { FssyncError } from "../../model/errors.ts";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import { deskOf, type Site } from "../site.ts";
 
-/** The repo of this name. Throws UnknownName, and 503 while another process leads. */
+/** The repo of this name. Throws UnknownName, and 503 while it is being started or another process leads. */
 export function repoNamed(site: Site, name: string): RepoController {
   const { controller } = deskOf(site);
   const found = controller.repo(name);
   if (found) return found;
-  const names = controller.repos.map(({ repo }) => repo).filter((repo) => namespaceOf(repo) === namespaceOf(name));
+  const names = controller.running.map(({ repo }) => repo).filter((repo) => namespaceOf(repo) === namespaceOf(name));
   const hint = names.length > 0 ? `; there are ${names.join(", ")}` : "";
   throw new FssyncError("UnknownName", `no repo ${name}${hint}`);
 }

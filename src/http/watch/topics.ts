@@ -50,9 +50,11 @@ class FleetTopic<Item> implements Topic<Item> {
   }
 
   async look(feed: Feed<Item>, turns: Turns): Promise<void> {
-    const repos = new Map(this.#controller.repos.map((repo) => [repo.repo, repo]));
+    const { running, awaited } = this.#controller;
+    const repos = new Map(running.map((repo) => [repo.repo, repo]));
     for (const [name, { items }] of this.#seen) {
-      if (repos.has(name)) continue;
+      // Of one that is about to come back nothing is gone: what is otherwise then is told then.
+      if (repos.has(name) || awaited.has(name)) continue;
       this.#seen.delete(name);
       for (const key of items.keys()) feed.delete(keyIn(name, key));
     }
@@ -64,14 +66,20 @@ class FleetTopic<Item> implements Topic<Item> {
     await reports.upToDate();
     const before = this.#seen.get(name);
     if (before?.repo === repo && before.version === reports.version) return;
+    const anew = before !== undefined && before.repo !== repo;
     const items = new Map(this.#listed(repo).map(({ key, item }) => [key, item]));
     this.#seen.set(name, { repo, version: reports.version, items });
     for (const key of before?.items.keys() ?? []) if (!items.has(key)) feed.delete(keyIn(name, key));
     for (const [key, item] of items) {
-      if (before?.items.get(key) === item) continue;
+      const known = before?.items.get(key);
+      if (known === item || (anew && known && this.#saysTheSame(known, item))) continue;
       feed.put(keyIn(name, key), item);
       await turns.pause();
     }
+  }
+
+  #saysTheSame(before: Item, item: Item): boolean {
+    return this.words.whole(before) === this.words.whole(item);
   }
 
   [Symbol.dispose](): void {}

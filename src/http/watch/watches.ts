@@ -42,16 +42,24 @@ export class Watches {
     return this.#open;
   }
 
-  apps(reply: FastifyReply, matches: (app: AppItem) => boolean): Promise<void> {
-    return this.#add(this.#apps, reply, matches);
+  async apps(reply: FastifyReply, matches: (app: AppItem) => boolean): Promise<void> {
+    this.#requireAll();
+    await this.#add(this.#apps, reply, matches);
   }
 
-  hosts(reply: FastifyReply, matches: (host: HostItem) => boolean): Promise<void> {
-    return this.#add(this.#hosts, reply, matches);
+  async hosts(reply: FastifyReply, matches: (host: HostItem) => boolean): Promise<void> {
+    this.#requireAll();
+    await this.#add(this.#hosts, reply, matches);
   }
 
   events(reply: FastifyReply, matches: (event: RecentEvent) => boolean): Promise<void> {
     return this.#add(this.#events, reply, matches);
+  }
+
+  /** Throws 503 while a repo is awaited: whoever comes is told of all there is first. */
+  #requireAll(): void {
+    const { controller } = deskOf(this.#options.site);
+    return void controller.repos;
   }
 
   /** Throws 503. */

@@ -38,7 +38,9 @@ export class BigFleet implements AsyncDisposable {
     const reports = new FleetReport({ repo, fleet, suspension, clock });
     // What reads ask of a repo, and nothing else of it.
     const controller = { repo, fleet, suspension, reports, problems: [], fetchedAt: null };
-    const desk = { controller: { repos: [controller], repo: () => controller } } as unknown as SiteDesk;
+    const desk = {
+      controller: { repos: [controller], running: [controller], awaited: new Set(), repo: () => controller },
+    } as unknown as SiteDesk;
     const server = await publicServer({
       site: {
         version: "0.1.0",

@@ -47,6 +47,7 @@ interface Served {
   readonly port: number;
   readonly reports: FakeReports;
   readonly repos: { repo: string; reports: FakeReports }[];
+  readonly awaited: Set<string>;
   readonly watches: Watches;
   readonly server: ApiServer;
   lead(desk: "same" | "another" | "none"): void;
@@ -55,8 +56,12 @@ interface Served {
 async function serve(limit?: number): Promise<Served> {
   const reports = new FakeReports();
   const repos = [{ repo: "files", reports }];
+  const awaited = new Set<string>();
   const makeDesk = () =>
-    ({ controller: { repos }, events: new RecentEvents({ clock: systemClock }) }) as unknown as SiteDesk;
+    ({
+      controller: { repos, running: repos, awaited },
+      events: new RecentEvents({ clock: systemClock }),
+    }) as unknown as SiteDesk;
   let desk: SiteDesk | undefined = makeDesk();
   const site = { version: "0", metrics: async () => "", notReady: () => null, desk: () => desk };
   const server = Fastify({ return503OnClosing: false, forceCloseConnections: "idle" }) as unknown as ApiServer;
@@ -82,6 +87,7 @@ async function serve(limit?: number): Promise<Served> {
     port,
     reports,
     repos,
+    awaited,
     watches,
     server,
     lead: (next) => (desk = next === "same" ? desk : next === "another" ? makeDesk() : undefined),
@@ -123,6 +129,30 @@ test("a repo that goes takes its hosts with it, and one that comes brings its ow
   expect(stream.changes.map(({ event, data }) => [event, data])).toEqual([
     ["deleted", { repo: "files", address: "10.0.0.1", port: 1 }],
     ["added", other.hosts[0]!.item],
+  ]);
+});
+
+test("of a repo that is started anew only what is otherwise then is told", async () => {
+  const { url, reports, repos, awaited } = await serve();
+  reports.put(1);
+  reports.put(2);
+  const stream = await open(url);
+  await stream.synced();
+  awaited.add("files");
+  repos.splice(0, 1);
+  const anew = new FakeReports();
+  anew.put(1);
+  anew.put(3);
+  const others = new FakeReports();
+  others.put(4);
+  repos.push({ repo: "others", reports: others });
+  await stream.until(({ changes }) => changes.length === 1, "a look without the repo");
+  repos.push({ repo: "files", reports: anew });
+  await stream.until(({ changes }) => changes.length === 3, "the others to be told");
+  expect(stream.changes.map(({ event, data }) => [event, data.port])).toEqual([
+    ["added", 4],
+    ["deleted", 2],
+    ["added", 3],
   ]);
 });
 

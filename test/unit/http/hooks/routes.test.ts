@@ -28,6 +28,7 @@ class Hooked implements AsyncDisposable {
   readonly log = recordedLog();
   keys: Keys;
   reads = 0;
+  controller!: Controller;
   #server!: Server;
   #url: Promise<string> | undefined;
 
@@ -52,7 +53,7 @@ class Hooked implements AsyncDisposable {
     const { rig, log } = this;
     rig.source.push({ "nginx/prod/web": { "etc/a.conf": "a" } });
     await rig.start();
-    const controller = new Controller({ repos: [rig.controller], clock: rig.clock });
+    const controller = (this.controller = new Controller({ repos: [rig.controller], clock: rig.clock }));
     const metrics = new Metrics({ clock: rig.clock, version: "0" });
     const site = {
       version: "0",
@@ -366,4 +367,14 @@ test("bodies of which nobody knows yet who sent them take 64 MiB at most", async
   expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(0);
   expect(statuses.filter((status) => status === 401).length).toBeGreaterThanOrEqual(8);
   expect((await hooked.push()).statusCode, "what was taken is given back").toBe(202);
+});
+
+test("while a repo is being started, a secret that nobody has may be its own: 503 and not 401", async () => {
+  hooked = await Hooked.start();
+  hooked.controller.await("files");
+  const answer = await hooked.post("gitlab", PROOFS.token("a-secret-of-files"));
+  expect([answer.statusCode, answer.headers["retry-after"]]).toEqual([503, "5"]);
+  expect((await hooked.push()).statusCode).toBe(202);
+  hooked.controller.forgo("files");
+  expect((await hooked.post("gitlab", PROOFS.token("a-secret-of-files"))).statusCode).toBe(401);
 });

@@ -110,7 +110,7 @@ describe("POST /modify", () => {
     for (const value of [null, {}, { a: 1 }, [], ["a"]]) {
       const { status, msg } = await modify("edit", { port: value });
       expect(status).toBe(400);
-      expect(msg).toContain("datas/port: must be a text, a number, true or false");
+      expect(msg).toMatch(/datas\/port:? must be a text, a number, true or false/);
     }
   });
 

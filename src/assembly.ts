@@ -73,6 +73,7 @@ export async function assemble(
   const repos = configs.map((config) => {
     const name = config.metadata.name;
     const suspended = suspendedBy(
+      name,
       suspensions.stored.filter(({ repo }) => repo === name),
       config.spec.suspend,
     );

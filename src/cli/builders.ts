@@ -7,6 +7,7 @@ import type { Access } from "../ports/access.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { HttpTelemetry } from "../ports/http-telemetry.ts";
 import type { StatusStore } from "../ports/status-store.ts";
+import type { SuspendedTarget } from "../ports/suspender.ts";
 import type { Controller } from "../reconcile/controller.ts";
 import type { Globals, InKubernetes, LeaderElection, ServerOptions } from "./globals.ts";
 
@@ -32,6 +33,8 @@ export interface Builders {
 export interface StatusReader extends Pick<StatusStore, "load" | "repos">, AsyncDisposable {
   /** Whether people have stopped work there; in a file `spec.suspend` stops the repo whatever this says. */
   suspended(repo: string, app: AppKey, host: HostKey): boolean;
+  /** What there is to be said of that: by whom, and why. */
+  suspensions?(repo: string): readonly SuspendedTarget[];
   /** The same for a repo as a whole. */
   repoSuspended(repo: string): boolean;
   /** Where ConfigRepos are looked for, for people. */

@@ -2,6 +2,7 @@ import { displayPath } from "../model/path.ts";
 import { shortRevision } from "../model/revision.ts";
 import type { AppPlanReport, HostPlanReport, PlanReport, RepoPlanReport } from "../plan/plan-report.ts";
 import { hostNames } from "./host-names.ts";
+import { problemsText } from "./status-table.ts";
 import { painter, type Paint } from "./style.ts";
 
 type Files = Partial<Pick<AppPlanReport, "send" | "delete">>;
@@ -12,13 +13,21 @@ export function planText({ repos }: PlanReport, options: { terminal: boolean; ve
   return repos.map((repo) => repoText(repo, options.verbose, paint)).join("\n");
 }
 
-function repoText({ name, revision, suspended, hosts }: RepoPlanReport, verbose: boolean, paint: Paint): string {
+function repoText(
+  { name, revision, suspended, problems, hosts }: RepoPlanReport,
+  verbose: boolean,
+  paint: Paint,
+): string {
   const stopped = suspended ? `  ${paint("gray", "suspended: not done before people let it go on")}` : "";
   const title = `${paint("bold", name)}  ${revision ? shortRevision(revision) : "no revision yet"}${stopped}`;
-  if (hosts.length === 0) return `${title}\n  Nothing to do: every host last synced what Git has.\n`;
+  const wrong = problemsText(problems, paint);
+  if (hosts.length === 0) {
+    const nothing = wrong === "" ? "every host last synced what Git has" : "by the last good answers no host lags";
+    return `${title}\n${wrong}  Nothing to do: ${nothing}.\n`;
+  }
   const groups = Map.groupBy(hosts, ({ apps }) => JSON.stringify(apps));
   const texts = [...groups.values()].map((group) => groupText(group, verbose, paint));
-  return `${title}\n${texts.join("\n")}`;
+  return `${title}\n${wrong}${texts.join("\n")}`;
 }
 
 function groupText(hosts: readonly HostPlanReport[], verbose: boolean, paint: Paint): string {

@@ -40,8 +40,7 @@ export function repoTitle(repo: RepoReport, paint: Paint): string {
   const revision = repo.revision ? shortRevision(repo.revision) : "no revision yet";
   const suspended = repo.suspended ? `${paint(stateStyle("Suspended"), "suspended")}  ` : "";
   const title = `${paint("bold", repo.name)}  ${revision}  ${suspended}${summary(repo.hosts, paint)}\n`;
-  const problems = (repo.problems ?? []).map((problem) => paint("yellow", `  ! ${problemText(problem)}\n`)).join("");
-  return title + problems;
+  return title + problemsText(repo.problems, paint);
 }
 
 function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string {
@@ -58,11 +57,6 @@ function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string
   ]
     .filter((part) => part !== "")
     .join("\n");
-}
-
-/** Why nothing happens there. */
-export function suspendedText(repos: readonly string[]): string {
-  return repos.map((name) => `ConfigRepo ${name} is suspended: nothing is synced there.\n`).join("");
 }
 
 /** `200 hosts: 2 Failed, 1 Unreachable, 197 Synced`. */
@@ -149,8 +143,14 @@ export function reasonText({
   message,
   attempts = 1,
 }: Pick<AppOnHostReport, "reason" | "message" | "attempts">): string {
-  if (!reason) return "";
+  // Of what is suspended: who did it and why.
+  if (!reason) return message ?? "";
   return `${reason}${attempts > 1 ? ` (${attempts} attempts)` : ""}: ${message}`;
+}
+
+/** Of a repo, in front of what is told of its hosts. */
+export function problemsText(problems: readonly ProblemReport[] = [], paint: Paint): string {
+  return problems.map((problem) => paint("yellow", `  ! ${problemText(problem)}\n`)).join("");
 }
 
 /** What a table shows beside the result, for those who print the result for programs. */

@@ -4,9 +4,9 @@ import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
 import type { PlanReport } from "../plan/plan-report.ts";
 import type {
   Desk,
+  PassResult,
   SyncProgress,
   SyncRequest,
-  SyncResult,
   VerifyRequest,
   VerifyResult,
 } from "../reconcile/controller.ts";
@@ -21,7 +21,7 @@ export class ControlClient implements Desk {
     this.#socket = socket;
   }
 
-  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<PassResult> {
     const { apps, hosts, full, allowPrune } = request;
     return this.#ask("/sync", { apps, hosts, full, allowPrune }, progress, signal);
   }

@@ -7,6 +7,7 @@ import type { HostKey } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Events } from "../ports/events.ts";
 import type { Secrets } from "../ports/secrets.ts";
+import type { SuspendedTarget } from "../ports/suspender.ts";
 import type { RepoController } from "../reconcile/repo-controller.ts";
 import type { KubeClient } from "./client.ts";
 import { configAppName, type RepoRef } from "./objects.ts";
@@ -107,7 +108,9 @@ export class RunningRepo implements AsyncDisposable {
   look(repo: WatchedRepo): void {
     this.#repo = repo;
     const { apps, hosts } = this.#options.below;
-    const stopped = { repo: repo.suspend, apps: new Set<AppKey>(), hosts: new Set<string>() };
+    const { repo: whole } = this.controller;
+    const said: SuspendedTarget[] = repo.suspend ? [{ repo: whole, ...repo.suspended }] : [];
+    const stopped = { repo: repo.suspend, apps: new Set<AppKey>(), hosts: new Set<string>(), said };
     const asked: Asked[] = [];
     const { namespace } = repo.ref;
     const ask = (kind: ResourceKind, one: Watched, below: Pick<Asked, "app" | "host"> = {}) => {
@@ -116,10 +119,12 @@ export class RunningRepo implements AsyncDisposable {
     };
     ask("ConfigRepo", repo);
     for (const one of apps.values()) {
+      if (one.suspend) said.push({ repo: whole, app: one.app, ...one.suspended });
       if (one.suspend) stopped.apps.add(one.app);
       ask("ConfigApp", one, { app: one.app });
     }
     for (const one of hosts.values()) {
+      if (one.suspend) said.push({ repo: whole, host: one.host, ...one.suspended });
       if (one.suspend) stopped.hosts.add(one.host);
       ask("ConfigHost", one, { host: one.host });
     }

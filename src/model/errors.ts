@@ -178,6 +178,10 @@ export const REASONS = {
     "The controller that was asked does not know who asks, or does not let them do that.",
     "Name a token with --token-file that has the role; docs/api.md says how tokens are made.",
   ),
+  TooManyRequests: local(
+    "The controller that was asked has too much to do for now, or was asked too often.",
+    "Ask again after the time that the message names; look who else asks that much.",
+  ),
   SuspendedElsewhere: local(
     "It is suspended in the configuration file, where only people lift it.",
     "Take spec.suspend out of the file and restart fssync.",

@@ -3,6 +3,7 @@ import type { Host } from "../model/host.ts";
 import type { Digest, Refusal } from "../model/manifest.ts";
 import type { Revision } from "../model/revision.ts";
 import type { AppPlan, HostPlan } from "./host-plan.ts";
+import type { ProblemReport } from "./status-report.ts";
 
 /** The design's JSON of `plan`, with why. */
 export interface PlanReport {
@@ -14,6 +15,8 @@ export interface RepoPlanReport {
   readonly revision: Revision | null;
   /** Only while people have stopped all work on it: nothing of this is done before they let it go on. */
   readonly suspended?: true;
+  /** Only while something is wrong with Git or the inventory: it is by the last good answers then. */
+  readonly problems?: readonly ProblemReport[];
   readonly hosts: readonly HostPlanReport[];
 }
 

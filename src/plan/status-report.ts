@@ -97,6 +97,8 @@ export interface ReplacedReport {
 
 export interface ReportOptions {
   readonly suspended?: (app: AppKey, host: HostKey) => boolean;
+  /** Who suspended it and why, where that is known. */
+  readonly suspendedMessage?: ((app: AppKey, host: HostKey) => string | undefined) | undefined;
   /** Whether the repo itself is. */
   readonly repoSuspended?: boolean;
   /** Only these; all when absent. */
@@ -130,7 +132,7 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
       const desired = status.apps.get(app);
       if (!desired || (options.apps && !options.apps.has(app))) continue;
       const state = stateOf(record, desired, suspended(app, host.key));
-      apps.push(reportAppOnHost(app, state, record, desired));
+      apps.push(reportAppOnHost({ app, state, record, desired, why: options.suspendedMessage?.(app, host.key) }));
       const known = states.get(app);
       if (known) known.push(state);
       else states.set(app, [state]);
@@ -167,7 +169,16 @@ export function countStates(states: readonly State[]): AppReport["hosts"] {
   return hosts;
 }
 
-export function reportAppOnHost(app: AppKey, state: State, record: AppRecord, desired: DesiredDigest): AppOnHostReport {
+export interface AppOnHost {
+  readonly app: AppKey;
+  readonly state: State;
+  readonly record: AppRecord;
+  readonly desired: DesiredDigest;
+  /** Who suspended it and why, where it is suspended and that is known. */
+  readonly why: string | undefined;
+}
+
+export function reportAppOnHost({ app, state, record, desired, why }: AppOnHost): AppOnHostReport {
   const { revision, digest, syncedAt, lagSince, failure } = record;
   const common = {
     app,
@@ -179,7 +190,7 @@ export function reportAppOnHost(app: AppKey, state: State, record: AppRecord, de
     ...(record.drift ? reportDrift(record.drift) : {}),
   };
   if (desired.refused) return { ...common, ...desired.refused };
-  if (!failure) return common;
+  if (!failure) return state === "Suspended" && why !== undefined ? { ...common, message: why } : common;
   const { reason, message, at, attempts } = failure;
   return { ...common, reason, message, failedAt: isoTime(at), attempts };
 }

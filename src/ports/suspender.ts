@@ -25,6 +25,20 @@ export interface Suspender {
   list(): Promise<readonly SuspendedTarget[]>;
 }
 
+/** `by alice: release freeze`; empty where neither is known. */
+export function whoAndWhy({ by = "", reason = "" }: SuspendedTarget): string {
+  if (by === "") return reason;
+  return `by ${by}${reason === "" ? "" : `: ${reason}`}`;
+}
+
+/** The same for the state that an app has for it: `app suspended by alice: release freeze`. */
+export function suspendedMessage(target: SuspendedTarget): string | undefined {
+  const said = whoAndWhy(target);
+  if (said === "") return undefined;
+  const what = target.host !== undefined ? "host" : target.app === undefined ? "repo" : "app";
+  return `${what} suspended${target.by ? ` ${said}` : `: ${said}`}`;
+}
+
 /** What people have suspended, where no custom resource says it. Goes with the repo when that is removed. */
 export interface SuspensionStore {
   suspensions(repo: string): Promise<readonly SuspendedTarget[]>;

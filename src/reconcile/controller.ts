@@ -2,12 +2,19 @@ import { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import { reportHostPlan, type PlanReport } from "../plan/plan-report.ts";
-import { reportRepo, type RepoReport, type ReportOptions, type StatusReport } from "../plan/status-report.ts";
+import {
+  reportProblem,
+  reportRepo,
+  type RepoReport,
+  type ReportOptions,
+  type StatusReport,
+} from "../plan/status-report.ts";
 import { reportContents, reportVerified, type ContentReports } from "../plan/verify-report.ts";
 import { orAborted } from "../ports/abort.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { RepoController } from "./repo-controller.ts";
 import type { Operation, RequestedSync, Selection, Wish } from "./requests.ts";
+import { heldBack, type LeftAlone } from "./left-alone.ts";
 import { inScope, requireNamed, select, type Named } from "./selection.ts";
 import { SharedRefresh } from "./shared-refresh.ts";
 
@@ -16,9 +23,9 @@ export interface SyncRequest extends Named, Wish {
   readonly needsInventory?: boolean;
 }
 
-/** Progress of a sync: first how many hosts and which repos are left alone, then each host as it is done. */
+/** Progress of a sync: first how many hosts and what is left alone, then each host as it is done. */
 export type SyncProgress =
-  | { readonly kind: "start"; readonly hosts: number; readonly suspended: readonly string[] }
+  | { readonly kind: "start"; readonly hosts: number; readonly leftAlone: readonly LeftAlone[] }
   | { readonly kind: "host"; readonly repo: string; readonly host: HostKey; readonly left: number };
 
 /** What a sync is on one repo, once Git and the inventory were asked. */
@@ -42,6 +49,11 @@ export interface SyncResult {
   readonly problems: readonly (Problem & { readonly repo: string })[];
 }
 
+export interface PassResult extends SyncResult {
+  /** What people have suspended of it; hosts that lag and wait for that are in the report too, but for those of a whole repo. */
+  readonly leftAlone: readonly LeftAlone[];
+}
+
 export interface VerifyResult extends SyncResult {
   /** What Git and hosts have of files of the report, by the keys that they name; what is missing was too much to be shown. */
   readonly contents: ContentReports;
@@ -50,7 +62,7 @@ export interface VerifyResult extends SyncResult {
 /** What people and other processes ask of a controller. */
 export interface Desk {
   /** Looks at Git and inventories, brings the named hosts forward once, and tells what came of it. */
-  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult>;
+  sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<PassResult>;
   /** Looks at Git and inventories, then compares what the named hosts have with what they should have; changes nothing there. */
   verify(request: VerifyRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<VerifyResult>;
   plan(named: Named, signal: AbortSignal): Promise<PlanReport>;
@@ -139,16 +151,16 @@ export class Controller implements Desk, AsyncDisposable {
     for (const repo of this.#repos) repo.serveRequests();
   }
 
-  async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<SyncResult> {
+  async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<PassResult> {
     await this.#refresh(signal, request);
     const operations = this.#request(request);
     const asked = operations.filter(({ repo, selection }) => concerns(repo, selection));
-    const suspended = asked.filter(({ repo }) => repo.suspension.now.repo).map(({ repo }) => repo.repo);
-    const attempted = await this.#all(operations, { progress, suspended, signal });
+    const leftAlone = asked.flatMap(({ repo, selection }) => heldBack(repo, selection, request).leftAlone);
+    const attempted = await this.#all(operations, { progress, leftAlone, signal });
     const reports = operations.map(({ repo, selection, operation }) =>
-      report(repo, { ...selection, hosts: operation.hosts }),
+      report(repo, { ...selection, hosts: operation.hosts.union(laggingAlone(repo, selection)) }),
     );
-    return { attempted, report: { repos: reports }, problems: this.#problems(request) };
+    return { attempted, report: { repos: reports }, leftAlone, problems: this.#problems(request) };
   }
 
   /** The same for whoever follows each host: `begun` is called before any was attempted. Resolves when all were. */
@@ -181,7 +193,7 @@ export class Controller implements Desk, AsyncDisposable {
       selection,
       operation: repo.verify(selection, request),
     }));
-    const attempted = await this.#all(operations, { progress, suspended: [], signal });
+    const attempted = await this.#all(operations, { progress, leftAlone: [], signal });
     const reports = operations.map(({ repo, selection, operation: { hosts, findings } }) =>
       reportVerified(report(repo, { ...selection, hosts }), findings),
     );
@@ -192,12 +204,12 @@ export class Controller implements Desk, AsyncDisposable {
   /** Waits for the operations; returns how many hosts they are for. */
   async #all(
     operations: readonly { readonly repo: RepoController; readonly operation: Operation }[],
-    options: { progress: (event: SyncProgress) => void; suspended: readonly string[]; signal: AbortSignal },
+    options: { progress: (event: SyncProgress) => void; leftAlone: readonly LeftAlone[]; signal: AbortSignal },
   ): Promise<number> {
-    const { progress, suspended, signal } = options;
+    const { progress, leftAlone, signal } = options;
     const attempted = operations.reduce((sum, { operation }) => sum + operation.hosts.size, 0);
     let left = attempted;
-    progress({ kind: "start", hosts: left, suspended });
+    progress({ kind: "start", hosts: left, leftAlone });
     for (const { repo, operation } of operations) {
       operation.onAttempted((host) => progress({ kind: "host", repo: repo.repo, host, left: --left }));
     }
@@ -231,6 +243,7 @@ export class Controller implements Desk, AsyncDisposable {
       name: repo.repo,
       revision: repo.fleet.revision,
       ...(repo.suspension.now.repo ? { suspended: true as const } : {}),
+      ...(repo.problems.length > 0 ? { problems: repo.problems.map(reportProblem) } : {}),
       hosts: (await repo.plan(selection)).map(({ host, plan }) =>
         reportHostPlan(host.host, plan, (app) => repo.suspension.holdsPart(app, host.key)),
       ),
@@ -287,7 +300,14 @@ function requireInventory({ repo, selection }: { repo: RepoController; selection
 
 function report({ repo, status, suspension }: RepoController, options: ReportOptions): RepoReport {
   const suspended: ReportOptions["suspended"] = (app, host) => suspension.holds(app, host);
-  return reportRepo(repo, status, { ...options, suspended, repoSuspended: suspension.now.repo });
+  const suspendedMessage: ReportOptions["suspendedMessage"] = (app, host) => suspension.message(app, host);
+  return reportRepo(repo, status, { ...options, suspended, suspendedMessage, repoSuspended: suspension.now.repo });
+}
+
+/** Hosts that lag in a repo that is not suspended itself, and wait for people. */
+function laggingAlone(repo: RepoController, selection: Selection): ReadonlySet<HostKey> {
+  if (repo.suspension.now.repo) return new Set();
+  return new Set(heldBack(repo, selection, { full: false, allowPrune: false }).hosts.keys());
 }
 
 /** Whether anything of the repo was named. */

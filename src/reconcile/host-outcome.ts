@@ -22,6 +22,8 @@ export interface HostOutcome extends Pick<HostReport, "apps"> {
   readonly outcome: Outcome;
   /** Null when the host has left. */
   readonly state: HostReport["state"] | null;
+  /** Who has suspended it and why, where it was left alone for that and it is known. */
+  readonly message?: string;
 }
 
 export interface Asked {
@@ -65,10 +67,15 @@ export function hostOutcome(
     const held = suspension.holds(app, key);
     const brought = done === null ? null : done.has(app) || !full;
     const outcome = appOutcome(record, desired, { asked: digests.get(app), held, brought });
-    return { outcome, report: reportAppOnHost(app, stateOf(record, desired, held), record, desiredRecord(desired)) };
+    const why = suspension.message(app, key);
+    const state = stateOf(record, desired, held);
+    return { outcome, why, report: reportAppOnHost({ app, state, record, desired: desiredRecord(desired), why }) };
   });
+  const worstOf = OUTCOMES.find((one) => found.some(({ outcome }) => outcome === one))!;
+  const message = found.find(({ outcome, why }) => outcome === "Suspended" && why !== undefined)?.why;
   return {
-    outcome: OUTCOMES.find((one) => found.some(({ outcome }) => outcome === one))!,
+    outcome: worstOf,
+    ...(worstOf === "Suspended" && message !== undefined ? { message } : {}),
     state: worst(found.map(({ report }) => report.state)),
     apps: found.map(({ report }) => report),
   };

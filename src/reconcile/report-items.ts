@@ -68,7 +68,8 @@ export function hostItem({ repo, fleet, suspension }: ItemParts, record: HostRec
   const apps = names.flatMap((app) => {
     const [desired, known] = [fleet.known.get(app), record.apps.get(app)!];
     if (!desired) return [];
-    return [reportAppOnHost(app, stateOf(known, desired, suspension.holds(app, key)), known, desired)];
+    const state = stateOf(known, desired, suspension.holds(app, key));
+    return [reportAppOnHost({ app, state, record: known, desired, why: suspension.message(app, key) })];
   });
   if (apps.length === 0) return null;
   const { now } = suspension;

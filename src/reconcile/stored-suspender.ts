@@ -43,25 +43,27 @@ export class StoredSuspender implements Suspender {
       this.#stored.delete(key);
     }
     const ofRepo = [...this.#stored.values()].filter((one) => one.repo === repo);
-    controller.repo(repo)?.suspend(suspendedBy(ofRepo, configured.has(repo)));
+    controller.repo(repo)?.suspend(suspendedBy(repo, ofRepo, configured.has(repo)));
   }
 
   async list(): Promise<readonly SuspendedTarget[]> {
     const byFile = [...this.#options.configured].filter((repo) => !this.#stored.has(keyOf({ repo })));
-    return [
-      ...byFile.map((repo) => ({ repo, reason: "spec.suspend in the configuration file" })),
-      ...this.#stored.values(),
-    ];
+    return [...byFile.map(byConfiguration), ...this.#stored.values()];
   }
 }
 
 /** All of it together: where work is stopped on the repo. */
-export function suspendedBy(stored: readonly SuspendedTarget[], configured: boolean): Suspended {
+export function suspendedBy(repo: string, stored: readonly SuspendedTarget[], configured: boolean): Suspended {
   return {
     repo: configured || stored.some(isRepo),
+    said: configured && !stored.some(isRepo) ? [byConfiguration(repo), ...stored] : stored,
     apps: new Set(stored.flatMap(({ app }): AppKey[] => (app === undefined ? [] : [app]))),
     hosts: new Set(stored.flatMap(({ host }) => host ?? [])),
   };
+}
+
+function byConfiguration(repo: string): SuspendedTarget {
+  return { repo, reason: "spec.suspend in the configuration file" };
 }
 
 function isRepo({ app, host }: SuspendTarget): boolean {

@@ -3,11 +3,12 @@ import { parseHostText, type HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
 import type { EventSubject } from "../ports/events.ts";
+import { suspendedMessage } from "../ports/suspender.ts";
 import { concerns, type SyncPart, type SyncRequest } from "./controller.ts";
 import { hostOutcome, OUTCOMES, standing, type Asked, type HostOutcome, type Outcome } from "./host-outcome.ts";
 import type { Selection } from "./requests.ts";
-import { Suspension } from "./suspension.ts";
-import { selectedHosts, wishesFor } from "./wishes.ts";
+import { heldBack, type LeftAlone } from "./left-alone.ts";
+import { selectedHosts } from "./wishes.ts";
 
 export interface OperationHost extends HostOutcome {
   readonly repo: string;
@@ -48,6 +49,7 @@ export class SyncOperation {
   #error: FssyncError | null = null;
   #revisions: readonly { readonly repo: string; readonly revision: Revision | null }[] = [];
   #problems: readonly (Problem & { readonly repo: string })[] = [];
+  readonly #leftAlone: LeftAlone[] = [];
   #unanswered: readonly Unanswered[] = [];
   #total = 0;
   #attempted = 0;
@@ -95,6 +97,11 @@ export class SyncOperation {
   /** Those of them that concern what was asked for: what the hosts have is not known to be what Git has. */
   get unanswered() {
     return this.#unanswered;
+  }
+
+  /** What people had suspended of it when the hosts were queued. */
+  get leftAlone(): readonly LeftAlone[] {
+    return this.#leftAlone;
   }
 
   get counts(): OperationCounts {
@@ -151,8 +158,12 @@ export class SyncOperation {
       if (left) this.#put(repo.repo, host.key, left);
     }
     for (const key of operation.hosts) this.#put(repo.repo, key, { outcome: "Waiting", state: "Pending", apps: [] });
-    for (const key of suspendedOf({ repo, selection, operation }, this.request)) {
-      this.#put(repo.repo, key, { outcome: "Suspended", state: "Suspended", apps: [] });
+    const held = heldBack(repo, selection, this.request);
+    this.#leftAlone.push(...held.leftAlone);
+    for (const [key, target] of held.hosts) {
+      if (operation.hosts.has(key)) continue;
+      const message = suspendedMessage(target);
+      this.#put(repo.repo, key, { outcome: "Suspended", state: "Suspended", ...(message && { message }), apps: [] });
     }
     operation.onAttempted((key, _, done) =>
       this.#take(repo.repo, key, hostOutcome({ fleet, suspension }, key, asked, done)),
@@ -190,13 +201,4 @@ function weightOf({ apps }: HostOutcome): number {
 function subjectOf({ apps, hosts }: Selection): EventSubject {
   if (hosts?.size === 1) return { host: [...hosts][0]! };
   return apps?.size === 1 && !hosts ? { app: [...apps][0]! } : {};
-}
-
-/** Hosts that are left alone only because people have stopped work there. */
-function suspendedOf({ repo, selection, operation }: SyncPart, wish: SyncRequest): HostKey[] {
-  const { fleet, suspension } = repo;
-  const { repo: whole, apps, hosts } = suspension.now;
-  if (!whole && apps.size + hosts.size === 0) return [];
-  const all = wishesFor(fleet, new Suspension(false), { selection, wish, askedOf: undefined });
-  return [...all.keys()].filter((key) => !operation.hosts.has(key));
 }

@@ -21,6 +21,7 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
   readonly #log: Logger;
   #database: DatabaseSync | null = null;
   /** By repo, as of its last `load`. */
+  readonly #said = new Map<string, readonly SuspendedTarget[]>();
   readonly #suspensions = new Map<string, ReturnType<typeof suspendedIn>>();
 
   constructor({ file, log }: { file: string; log: Logger }) {
@@ -32,6 +33,7 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
   async load(repo: string): Promise<RepoStatus> {
     const nothing = { repo: { revision: null, problems: [] }, apps: new Map(), hosts: new Map() };
     const suspensions = this.#reading((database) => readSuspensions(database, repo)) ?? [];
+    this.#said.set(repo, suspensions);
     this.#suspensions.set(repo, suspendedIn(suspensions));
     return this.#reading((database) => readStatus(database, repo, this.#log)) ?? nothing;
   }
@@ -44,6 +46,11 @@ export class SqliteStatusReader implements Pick<StatusStore, "load" | "repos">, 
   suspended(repo: string, app: AppKey, host: HostKey): boolean {
     const known = this.#suspensions.get(repo);
     return known !== undefined && (known.repo || known.apps.has(app) || known.hosts.has(host));
+  }
+
+  /** By whom and why. */
+  suspensions(repo: string): readonly SuspendedTarget[] {
+    return this.#said.get(repo) ?? [];
   }
 
   /** The same of all work on the repo. */

@@ -381,7 +381,7 @@ describe("the command line", () => {
     await world.configure({ suspend: true });
     const controller = await world.start();
     expect(await controller.metric(`fssync_suspended{repo="files",kind="ConfigRepo",name="files"}`)).toBe(1);
-    const said = "ConfigRepo files is suspended: nothing is synced there.\n";
+    const said = "ConfigRepo files is suspended (spec.suspend in the configuration file): nothing is synced there.\n";
     expect(await world.run("sync")).toMatchObject({ code: 0, stdout: said });
     expect(await world.run("sync", "--full", WEB)).toMatchObject({ code: 0, stdout: said });
     expect(await world.run("resync", WEB)).toMatchObject({ code: 0, stdout: said });

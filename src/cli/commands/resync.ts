@@ -1,27 +1,28 @@
 import { ApiResyncs } from "../../http/client/resyncs.ts";
 import { ControlClient } from "../../http/control-client.ts";
 import { parseAppKey } from "../../model/app.ts";
+import type { LeftAlone } from "../../reconcile/left-alone.ts";
 import type { ApiOptions } from "../api-options.ts";
 import { apiClient } from "../api.ts";
 import type { Context } from "../program.ts";
-import { suspendedText } from "../status-table.ts";
+import { leftAloneText } from "../left-alone-text.ts";
 
 /** What a controller has taken on. */
 interface Accepted {
   readonly hosts: number;
-  /** Repos that are left alone as a whole. */
-  readonly suspended: readonly string[];
+  /** What of it people have suspended. */
+  readonly leftAlone: readonly LeftAlone[];
 }
 
 /** Exit 0 when the running controller has accepted the request; it does not wait for the hosts. */
 export async function resyncCommand(context: Context, [name = ""]: string[], options: ApiOptions): Promise<number> {
   const { stdout } = context;
   const { server } = options;
-  const { hosts, suspended } =
+  const { hosts, leftAlone } =
     server === undefined ? await askBySocket(context, name) : await askByApi(context, name, server, options);
-  if (hosts !== 0 || suspended.length === 0)
+  if (hosts !== 0 || leftAlone.length === 0)
     stdout.write(`Accepted: ${hosts} ${hosts === 1 ? "host is" : "hosts are"} synced in full.\n`);
-  stdout.write(suspendedText(suspended));
+  stdout.write(leftAloneText(leftAlone));
   return 0;
 }
 

@@ -1,9 +1,12 @@
 import { access } from "node:fs/promises";
 import type { AppKey } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
-import { reportRepo, type StatusReport } from "../../plan/status-report.ts";
+import { reportRepo, type ReportOptions, type StatusReport } from "../../plan/status-report.ts";
+import { suspendedBy } from "../../reconcile/stored-suspender.ts";
+import { Suspension } from "../../reconcile/suspension.ts";
 import type { ApiOptions } from "../api-options.ts";
 import { apiClient } from "../api.ts";
+import type { StatusReader } from "../builders.ts";
 import { print } from "../print.ts";
 import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
@@ -50,6 +53,7 @@ async function storedStatus(context: Context, apps: string[], options: InKuberne
     (await store.repos()).map(async (name) =>
       reportRepo(name, await store.load(name), {
         apps: wanted,
+        suspendedMessage: messagesOf(name, store, configured.has(name)),
         suspended: (app, host) => configured.has(name) || store.suspended(name, app, host),
         repoSuspended: configured.has(name) || store.repoSuspended(name),
       }),
@@ -63,6 +67,12 @@ async function storedStatus(context: Context, apps: string[], options: InKuberne
     ? `There is no ConfigRepo in ${store.where}.`
     : `Nothing in ${dataDir} yet: start \`fssync run\` or \`fssync sync\` first.`;
   return { report: { repos }, nothing };
+}
+
+/** Who stopped work, as the controller would say it. Asked once the repo is loaded. */
+function messagesOf(repo: string, store: StatusReader, configured: boolean): ReportOptions["suspendedMessage"] {
+  const suspension = new Suspension(false, suspendedBy(repo, store.suspensions?.(repo) ?? [], configured));
+  return (app, host) => suspension.message(app, host);
 }
 
 /** What the configuration suspends, besides what the store says; `status` works without one too. */

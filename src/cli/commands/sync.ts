@@ -1,11 +1,13 @@
 import type { StatusReport } from "../../plan/status-report.ts";
-import type { SyncResult } from "../../reconcile/controller.ts";
+import type { PassResult } from "../../reconcile/controller.ts";
+import type { LeftAlone } from "../../reconcile/left-alone.ts";
 import { atDesk } from "../desk.ts";
 import { print } from "../print.ts";
 import type { InKubernetes } from "../globals.ts";
 import type { Context } from "../program.ts";
 import { showProgress } from "../progress.ts";
-import { problemLines, statusTable, suspendedText } from "../status-table.ts";
+import { leftAloneText } from "../left-alone-text.ts";
+import { problemLines, statusTable } from "../status-table.ts";
 
 interface Options extends Pick<InKubernetes, "kubernetes"> {
   readonly host?: string[];
@@ -16,7 +18,7 @@ interface Options extends Pick<InKubernetes, "kubernetes"> {
 const DRIFT_STAYS =
   "Files changed by hand stay until Git changes them: `fssync verify` shows them, `sync --full` lays Git's over them.\n";
 
-/** One pass. Exit: 0 all synced, 1 error, 2 some failed, 4 some unreachable, 6 both. */
+/** One pass. Exit: 0 all synced but what is suspended, 1 error, 2 some failed, 4 some unreachable, 6 both. */
 export async function syncCommand(context: Context, apps: string[], options: Options): Promise<number> {
   const { stdout, stderr, signal } = context;
   const request = { apps, hosts: options.host ?? [], full: options.full, allowPrune: options.allowPrune };
@@ -26,30 +28,38 @@ export async function syncCommand(context: Context, apps: string[], options: Opt
   });
   print(stdout, context.output, result.report, (wide) => syncedTable(result, stdout, wide));
   // A table shows what is wrong with Git and inventory itself; for machines it stands beside the result.
-  if (context.output === "json" || context.output === "yaml") stderr.write(problemLines(result.problems));
+  if (context.output === "json" || context.output === "yaml") {
+    stderr.write(leftAloneText(result.leftAlone) + problemLines(result.problems));
+  }
   return exitCode(result);
 }
 
-function syncedTable({ attempted, report, problems }: SyncResult, stdout: NodeJS.WriteStream, wide: boolean): string {
+function syncedTable(result: PassResult, stdout: NodeJS.WriteStream, wide: boolean): string {
+  return leftAloneText(result.leftAlone) + attemptedText(result, stdout, wide);
+}
+
+function attemptedText(
+  { attempted, report, leftAlone, problems }: PassResult,
+  stdout: NodeJS.WriteStream,
+  wide: boolean,
+) {
   const nothing = report.repos.every(({ hosts }) => hosts.length === 0);
-  if (nothing && attempted > 0) return `${attempted} hosts: what Git no longer holds was removed.\n`;
-  if (nothing && problems.length === 0) return nothingText(report);
+  if (nothing && attempted > 0) {
+    return `${attempted} ${attempted === 1 ? "host" : "hosts"}: what Git no longer holds was removed.\n`;
+  }
+  if (nothing && problems.length === 0) return nothingText(report, leftAlone);
   const text = statusTable(report, { terminal: stdout.isTTY === true, columns: stdout.columns, wide });
   return hostStates(report).includes("Drifted") ? `${text}\n${DRIFT_STAYS}` : text;
 }
 
-function nothingText({ repos }: StatusReport): string {
-  const suspended = repos.filter((repo) => repo.suspended).map(({ name }) => name);
-  const active = repos.length > suspended.length || repos.length === 0;
-  return (
-    suspendedText(suspended) +
-    (active
-      ? "Nothing lags: every host last synced what Git has; `fssync verify` looks whether it has it still.\n"
-      : "")
-  );
+function nothingText({ repos }: StatusReport, leftAlone: readonly LeftAlone[]): string {
+  const others = repos.length === 0 || repos.some(({ name }) => leftAlone.every(({ repo }) => repo !== name));
+  return others
+    ? "Nothing lags: every host last synced what Git has; `fssync verify` looks whether it has it still.\n"
+    : "";
 }
 
-function exitCode({ report, problems }: SyncResult): number {
+function exitCode({ report, problems }: PassResult): number {
   const states = new Set(hostStates(report));
   const failed = ["Failed", "Conflict", "Drifted", "Pending", "Syncing"].some((state) => states.has(state));
   const code = (failed ? 2 : 0) + (states.has("Unreachable") ? 4 : 0);

@@ -1,6 +1,9 @@
+import { appId } from "../../model/app.ts";
 import { REASONS, type Reason } from "../../model/errors.ts";
 import type { SyncRequest } from "../../reconcile/controller.ts";
+import { parseHostText } from "../../model/host.ts";
 import type { Outcome } from "../../reconcile/host-outcome.ts";
+import type { LeftAlone } from "../../reconcile/left-alone.ts";
 import type { OperationCounts, SyncOperation, Unanswered } from "../../reconcile/sync-operation.ts";
 import type { Operation, SyncBody } from "../schemas/operation.ts";
 
@@ -17,7 +20,7 @@ export function operationView(operation: SyncOperation, outcomes?: readonly Outc
 
 /** The same without its hosts. */
 export function operationSummary(operation: SyncOperation): Operation {
-  const { id, phase, request, by, createdAt, finishedAt, revisions, problems, error } = operation;
+  const { id, phase, request, by, createdAt, finishedAt, revisions, problems, leftAlone, error } = operation;
   const { Waiting, Synced, Failed, Unreachable, Held, Suspended, Drifted, Gone, ...counts } = operation.counts;
   return {
     id,
@@ -41,7 +44,27 @@ export function operationSummary(operation: SyncOperation): Operation {
       gone: Gone,
     },
     problems: problems.map(({ repo, reason, message, since }) => ({ repo, reason, message, since: isoTime(since) })),
+    ...(leftAlone.length > 0 && { leftAlone: leftAlone.map(leftAloneView) }),
     ...(error && { error: { reason: error.reason, message: error.message, next: REASONS[error.reason].next } }),
+  };
+}
+
+function leftAloneView({
+  app,
+  host,
+  since,
+  by,
+  reason,
+  ...rest
+}: LeftAlone): NonNullable<Operation["leftAlone"]>[number] {
+  const named = host === undefined ? undefined : parseHostText(host)!;
+  return {
+    ...rest,
+    ...(app && appId(app)),
+    ...(named && { address: named.address, port: named.port ?? 22 }),
+    ...(since !== undefined && { since: isoTime(since) }),
+    ...(by && { by }),
+    ...(reason && { reason }),
   };
 }
 

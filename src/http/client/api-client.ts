@@ -59,9 +59,11 @@ export class ApiClient implements AsyncDisposable {
     const request = { origin: this.#url.origin, path: this.#pathOf(path), method, headers, signal, body: body ?? null };
     let status: number;
     let text: string;
+    let retryAfter: string | undefined;
     try {
       const answer = await this.#agent.request(request);
       status = answer.statusCode;
+      retryAfter = answer.headers["retry-after"]?.toString();
       text = await answer.body.text();
     } catch (error) {
       if (signal.aborted) throw new FssyncError("Interrupted", `stopped before ${this.server} had answered`);
@@ -69,7 +71,7 @@ export class ApiClient implements AsyncDisposable {
     }
     const answer = jsonOf(text);
     if (status >= 200 && status < 300 && answer !== undefined) return answer as Answer;
-    throw refusal(this.server, status, answer);
+    throw refusal(this.server, status, answer, retryAfter);
   }
 
   #pathOf(path: string): string {

@@ -8,10 +8,17 @@ const Refused = z.object({
   reason: z.string().optional(),
 });
 
-/** Why a controller did not do what it was asked, by its answer: problem details, or whatever a proxy between says. */
-export function refusal(server: string, status: number, answer: unknown): FssyncError {
+/**
+ * Why a controller did not do what it was asked, by its answer: problem details, or whatever a proxy between says.
+ * `retryAfter` is the header of that name.
+ */
+export function refusal(server: string, status: number, answer: unknown, retryAfter?: string): FssyncError {
   const { data } = Refused.safeParse(answer);
   const said = data?.detail ?? data?.title;
+  if (status === 429) {
+    const when = /^\d{1,6}$/.test(retryAfter ?? "") ? `; ask again in ${retryAfter}s` : "";
+    return new FssyncError("TooManyRequests", `${server}: ${said ?? "too many requests"}${when}`);
+  }
   if (said === undefined) {
     const text = `${server} answered ${status}, and not as fssync's API does; look whether the URL is right`;
     return new FssyncError(reasonOf(status), text);
@@ -27,6 +34,6 @@ export function reasonNamed(text: string | undefined, otherwise: Reason): Reason
 function reasonOf(status: number): Reason {
   if (status === 401 || status === 403) return "Unauthorized";
   if (status === 404) return "UnknownName";
-  const ours = status >= 400 && status < 500 && status !== 408 && status !== 429;
+  const ours = status >= 400 && status < 500 && status !== 408;
   return ours ? "Internal" : "ControllerLost";
 }

@@ -1,5 +1,7 @@
-import type { AppId } from "../../model/app.ts";
+import { appKey, type AppId } from "../../model/app.ts";
 import { FssyncError } from "../../model/errors.ts";
+import { hostKey } from "../../model/host.ts";
+import type { LeftAlone } from "../../reconcile/left-alone.ts";
 import type { Operation } from "../schemas/operation.ts";
 import type { ApiClient } from "./api-client.ts";
 import { reasonNamed } from "./refusal.ts";
@@ -19,27 +21,27 @@ export class ApiResyncs {
   async ask(
     named: AppId | { readonly hosts: readonly string[] },
     signal: AbortSignal,
-  ): Promise<{ hosts: number; suspended: readonly string[] }> {
+  ): Promise<{ hosts: number; leftAlone: readonly LeftAlone[] }> {
     let operation = await this.#client.post<Operation>("/api/v1/sync", { ...named, full: true }, signal);
     const path = `/api/v1/operations/${operation.id}?wait=${LOOK}`;
     while (!isBegun(operation)) operation = await this.#client.get<Operation>(path, signal);
-    const { error, counts, revisions } = operation;
+    const { error, counts, leftAlone = [] } = operation;
     // What befalls hosts is told of them; this is of the whole.
     if (error) throw new FssyncError(reasonNamed(error.reason, "Internal"), error.message);
-    const repos = new Set(revisions.map(({ repo }) => repo));
-    return {
-      hosts: counts.total - counts.upToDate - counts.suspended,
-      suspended: await this.#suspended(repos, signal),
-    };
+    return { hosts: counts.total - counts.upToDate - counts.suspended, leftAlone: leftAlone.map(leftAloneOf) };
   }
+}
 
-  async #suspended(repos: ReadonlySet<string>, signal: AbortSignal): Promise<string[]> {
-    const { items } = await this.#client.get<{ items: { name: string; suspended: boolean }[] }>(
-      "/api/v1/repos",
-      signal,
-    );
-    return items.filter(({ name, suspended }) => suspended && repos.has(name)).map(({ name }) => name);
-  }
+function leftAloneOf(said: NonNullable<Operation["leftAlone"]>[number]): LeftAlone {
+  const { repo, mod, env, app, address, port, by, reason, hosts } = said;
+  return {
+    repo,
+    ...(mod !== undefined && env !== undefined && app !== undefined && { app: appKey({ mod, env, app }) }),
+    ...(address !== undefined && { host: hostKey(address, port ?? 22) }),
+    ...(by !== undefined && { by }),
+    ...(reason !== undefined && { reason }),
+    hosts,
+  };
 }
 
 /** Git and the inventory were asked, and the hosts are in the queue. */

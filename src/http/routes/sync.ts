@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import type { Desk, SyncProgress, SyncRequest, SyncResult } from "../../reconcile/controller.ts";
+import type { Desk, PassResult, SyncProgress, SyncRequest } from "../../reconcile/controller.ts";
 import { answerInLines } from "../json-lines.ts";
 
 const names = { type: "array", items: { type: "string" } } as const;
@@ -13,6 +13,6 @@ const body = {
 
 export function syncRoute(server: FastifyInstance, desk: Desk): void {
   server.post<{ Body: SyncRequest }>("/sync", { schema: { body } }, (request, reply) =>
-    answerInLines<SyncProgress, SyncResult>(request, reply, (send, signal) => desk.sync(request.body, send, signal)),
+    answerInLines<SyncProgress, PassResult>(request, reply, (send, signal) => desk.sync(request.body, send, signal)),
   );
 }

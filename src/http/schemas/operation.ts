@@ -96,6 +96,24 @@ const Counts = z
   })
   .meta({ id: "OperationCounts", description: "Hosts by what became of them." });
 
+const LeftAlone = z
+  .object({
+    repo: z.string(),
+    mod: name.optional(),
+    env: name.optional(),
+    app: name.optional(),
+    address: z.string().optional().describe("Where it is a host that is suspended."),
+    port: z.int().optional(),
+    since: Time.optional(),
+    by: z.string().optional(),
+    reason: z.string().optional(),
+    hosts: count.describe("On how many hosts there would have been something to do."),
+  })
+  .meta({
+    id: "LeftAlone",
+    description: "A repo, an app or a host that people have suspended; who and why where known.",
+  });
+
 const OperationHost = z
   .object({
     repo: z.string(),
@@ -104,6 +122,7 @@ const OperationHost = z
     outcome: OutcomeName.describe("Synced: it has what Git has, and nothing else counts as success."),
     state: StateName.nullable().describe("Of the host when it was attempted; null when it has left the inventory."),
     attempted: z.boolean(),
+    message: z.string().optional().describe("Of one that is suspended: by whom and why, where that is known."),
     apps: z.array(AppOnHost).describe("As they were after the attempt; none before."),
   })
   .meta({ id: "OperationHost", description: "One host of an operation." });
@@ -129,6 +148,7 @@ export const Operation = z
     problems: z
       .array(RepoProblem.extend({ repo: z.string() }))
       .describe("What was wrong with Git or the inventory: the sync went by the last good answers."),
+    leftAlone: z.array(LeftAlone).optional().describe("What of it is suspended, if anything; `/suspensions` has all."),
     error: z
       .object({ reason: ReasonName, message: z.string(), next: z.string() })
       .optional()

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Flag } from "./lists.ts";
-import { AppName, ReasonName, RevisionText } from "./terms.ts";
+import { AppName, ReasonName, RepoProblem, RevisionText } from "./terms.ts";
 
 const paths = z.array(z.string()).describe("Paths below the host's root.");
 
@@ -12,6 +12,10 @@ export const Plan = z
         name: z.string(),
         revision: RevisionText.nullable(),
         suspended: z.literal(true).optional().describe("Nothing of this is done before people let it go on."),
+        problems: z
+          .array(RepoProblem)
+          .optional()
+          .describe("Only while something is wrong with Git or the inventory: it is by the last good answers then."),
         hosts: z.array(
           z.object({
             address: z.string(),

@@ -72,6 +72,40 @@ describe("suspended over the API", () => {
     ]);
   });
 
+  test("who and why is told by the operation, the status and the commands", async () => {
+    await suspend({ ...APP, reason: "release freeze" });
+    await commit();
+    const done = await sync(controller, { app: "web" });
+    const message = "app suspended by local: release freeze";
+    expect(done.hosts).toMatchObject([
+      { outcome: "Suspended", message },
+      { outcome: "Suspended", message },
+    ]);
+    expect(done.leftAlone).toEqual([
+      { ...APP, hosts: 2, by: "local", reason: "release freeze", since: expect.any(String) as string },
+    ]);
+    const said = `App ${WEB} of ConfigRepo files is suspended (by local: release freeze): 2 hosts are left alone.\n`;
+    const synced = await world.run("sync", WEB);
+    expect([synced.code, synced.stdout]).toEqual([0, expect.stringContaining(said)]);
+    expect(synced.stdout).toContain(message);
+    expect(await world.run("sync", WEB, "-o", "json")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(message) as string,
+      stderr: expect.stringContaining(said) as string,
+    });
+    expect(await world.run("resync", WEB)).toMatchObject({ code: 0, stdout: said });
+    const byApi = ["resync", WEB, "--server", controller.url];
+    expect(await world.spawnBare(byApi).ended).toMatchObject({ code: 0, stdout: said });
+    const asked = await get<StatusReport>(controller, "/api/v1/status");
+    const stored = await world.status();
+    for (const { repos } of [asked.body, stored]) {
+      const found = repos[0]!.hosts.flatMap(({ apps }) => apps.filter(({ app }) => app === WEB));
+      expect(found.map((app) => app.message)).toEqual([message, message]);
+    }
+    await resume(APP);
+    await world.settled();
+  });
+
   test("a host: all its apps wait, other hosts go on; an address and its port are one host", async () => {
     await suspend({ repo: "files", host: hostText(here) });
     expect(await metric("ConfigHost", hostText(here))).toBe(1);
@@ -137,7 +171,7 @@ describe("a suspension outlives the process", () => {
     expect(status.repos[0]!.hosts.find(({ port }) => port === here.port)).toMatchObject({ state: "Synced" });
     const synced = await world.run("sync", "-o", "json");
     const report = JSON.parse(synced.stdout) as StatusReport;
-    expect([synced.code, report.repos[0]!.hosts]).toEqual([0, []]);
+    expect([synced.code, report.repos[0]!.hosts.map(({ state }) => state)]).toEqual([0, ["Suspended", "Suspended"]]);
     expect(textOn(there, FILE)).toBe(before);
     const after = await world.status();
     expect(after.repos[0]!.hosts.map(({ state }) => state)).toEqual(["Suspended", "Suspended"]);

@@ -56,7 +56,7 @@ describe("an answer that is no success", () => {
     [409, { detail: "held", reason: "SuspendedElsewhere" }, "SuspendedElsewhere", "held"],
     [401, { detail: "no token" }, "Unauthorized", "no token"],
     [403, { title: "Forbidden" }, "Unauthorized", "Forbidden"],
-    [429, { detail: "too many" }, "ControllerLost", "too many"],
+    [429, { detail: "too many" }, "TooManyRequests", "too many"],
     [503, { detail: "nobody leads", reason: "SomethingNew" }, "ControllerLost", "nobody leads"],
     [400, { detail: "bad" }, "Internal", "bad"],
     [502, undefined, "ControllerLost", "answered 502"],
@@ -69,6 +69,14 @@ describe("an answer that is no success", () => {
     expect(error.message).toContain(message);
     expect(error.message).toContain("https://example.com");
   });
+});
+
+test.each([
+  [{ detail: "too many" }, "10", "https://example.com: too many; ask again in 10s"],
+  [undefined, undefined, "https://example.com: too many requests"],
+  [undefined, "Mon, 23 Nov 2026 04:00:00 GMT", "https://example.com: too many requests"],
+])("one request too many says when to come again: %j, %s", (body, retryAfter, message) => {
+  expect(refusal("https://example.com", 429, body, retryAfter)).toMatchObject({ reason: "TooManyRequests", message });
 });
 
 test.each([

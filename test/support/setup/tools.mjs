@@ -12,6 +12,8 @@ const TOOLS = [
   { command: "ssh-keygen", apt: "openssh-client", dnf: "openssh", apk: "openssh-keygen" },
   { command: "sshd", apt: "openssh-server", dnf: "openssh-server", apk: "openssh-server" },
   { command: "rsync", apt: "rsync", dnf: "rsync", apk: "rsync", usable: isNewRsync },
+  { command: "curl", apt: "curl", dnf: "curl", apk: "curl" },
+  { command: "openssl", apt: "openssl", dnf: "openssl", apk: "openssl" },
 ];
 
 /** Network namespaces carry hundreds of hosts; only root can have them, and the tests go on without. */
@@ -22,10 +24,12 @@ const ROOT_TOOLS = [
 ];
 
 /**
- * For the tests of alerts, which are skipped with a line that says so where these are missing. Large, and under
- * other names or not there in other distributions: only root on Debian and Ubuntu gets them.
+ * For tests of alerts and of archives, which are skipped with a line that says so where these
+ * are missing. Some are large, and under other names or not there in other distributions: only root on Debian and
+ * Ubuntu gets them.
  */
-const MONITORING_TOOLS = [
+const TEST_TOOLS = [
+  { command: "busybox", apt: "busybox" },
   { command: "promtool", apt: "prometheus" },
   { command: "prometheus", apt: "prometheus" },
   { command: "amtool", apt: "prometheus-alertmanager" },
@@ -48,8 +52,8 @@ export function ensureTools({ forTests = false } = {}) {
   const missing = wanted.filter(isMissing);
   const manager = MANAGERS.find(({ program }) => find(program));
   if (forTests && isRoot && manager?.name === "apt") {
-    const monitoring = MONITORING_TOOLS.filter(isMissing);
-    if (monitoring.length > 0) withoutServices(() => install(manager, packagesOf(monitoring, manager), []));
+    const ofTests = TEST_TOOLS.filter(isMissing);
+    if (ofTests.length > 0) withoutServices(() => install(manager, packagesOf(ofTests, manager), []));
   }
   if (missing.length === 0) return;
   const needed = missing.filter((tool) => TOOLS.includes(tool));

@@ -66,20 +66,13 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const place = (path: string) => Buffer.concat([Buffer.from(`${dir}/`), encodePath(path)]);
 
-describe.each(["tar", "busybox", "python3"])("%s", (program) => {
-  const there = program === "tar" || program === "python3" || hostShells().some(({ name }) => name === program);
+describe.each(["tar", "busybox"])("%s", (program) => {
+  const there = program === "tar" || hostShells().some(({ name }) => name === program);
 
   test.skipIf(!there)("extracts every name, mode, link and content", async () => {
     const file = join(dir, "a.tar.gz");
     writeFileSync(file, await archiveOf(FILES));
-    if (program === "python3")
-      execFileSync("python3", [
-        "-c",
-        "import tarfile,sys; tarfile.open(sys.argv[1], errors='surrogateescape').extractall(sys.argv[2], numeric_owner=False)",
-        file,
-        dir,
-      ]);
-    else if (program === "busybox") execFileSync("busybox", ["tar", "-xzf", file, "-C", dir]);
+    if (program === "busybox") execFileSync("busybox", ["tar", "-xzf", file, "-C", dir]);
     else execFileSync("tar", ["-xzpf", file, "-C", dir]);
     for (const [path, { content, kind, mode = 0o644 }] of Object.entries(FILES)) {
       if (kind === "symlink") expect(readlinkSync(place(path)), path).toBe(content);

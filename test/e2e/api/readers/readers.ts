@@ -23,7 +23,7 @@ export class Readers implements AsyncDisposable {
   /** `prefix`: the words before a command that can reach the controller. */
   constructor(url: string, prefix: readonly string[] = []) {
     const [command, ...args] = [...prefix, process.execPath, join(import.meta.dirname, "child.ts"), url];
-    this.#child = spawn(command!, args, { stdio: ["pipe", "pipe", "inherit"] });
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 

@@ -1,31 +1,41 @@
-import { randomUUID } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
+import { createHash, randomUUID } from "node:crypto";
 import { asFssyncError, FssyncError } from "../model/errors.ts";
 import { sleep, type Clock } from "../ports/clock.ts";
 import type { Controller, SyncRequest } from "./controller.ts";
+import { select } from "./selection.ts";
 import { SyncOperation } from "./sync-operation.ts";
+import { selectedHosts } from "./wishes.ts";
 
 /** How long one is kept after its end. */
 const KEPT = 3_600_000;
 const LIMITS = {
-  /** Of those that are over the oldest go first when there are more, */
+  /** When there are more, the caller who has most of them loses the oldest that is over. */
   operations: 1000,
-  /** or when all of them hold more results, of apps on hosts: 0.3 KB each. */
+  /** When those that are over hold more results, of apps on hosts, 0.3 KB each, the caller who has most loses the oldest. */
   results: 200_000,
-  /** Each holds on to its hosts until its end. */
+  /** At a time; */
   running: 100,
+  /** and of so many apps on hosts together, but for one that is alone. */
+  runningResults: 200_000,
 };
 
 export interface Asker {
   readonly by: string;
-  /** The same key of the same asker is the same operation, for as long as that is kept. */
+  /** The same key of the same asker is the same operation, until an hour after its end. */
   readonly key?: string | undefined;
 }
 
 export type Begun =
   | { readonly operation: SyncOperation; readonly repeated: boolean }
-  /** `TooMany` are running; or the `KeyReused` is that of another request. */
-  | { readonly refused: "TooMany" | "KeyReused" };
+  /** `TooMany` are running; the `KeyReused` is that of another request; or that of one that is over and `Forgotten`. */
+  | { readonly refused: "TooMany" | "KeyReused" | "Forgotten" };
+
+/** What a key stands for. It is small, and outlives its operation where others have taken the place of that. */
+interface Keyed {
+  readonly id: string;
+  /** Digest of what was asked. */
+  readonly request: string;
+}
 
 /** The syncs that somebody asked for over HTTP, to be followed while they run and for an hour after. */
 export class Operations implements AsyncDisposable {
@@ -34,11 +44,12 @@ export class Operations implements AsyncDisposable {
   readonly #limits: typeof LIMITS;
   /** In the order in which they began. */
   readonly #operations = new Map<string, SyncOperation>();
-  readonly #byKey = new Map<string, SyncOperation>();
-  /** In the order in which they ended. */
-  readonly #over = new Map<string, { readonly timer: Disposable; readonly results: number; readonly keys: string[] }>();
-  #running = 0;
-  #overResults = 0;
+  readonly #byKey = new Map<string, Keyed>();
+  readonly #keyOf = new Map<string, string>();
+  /** What ends the hour of those that are over. */
+  readonly #hours = new Map<string, Disposable>();
+  /** The apps on hosts of each that runs. */
+  readonly #running = new Map<SyncOperation, number>();
   #ended: FssyncError | null = null;
 
   constructor(options: { controller: Controller; clock: Clock; limits?: Partial<typeof LIMITS> }) {
@@ -52,10 +63,15 @@ export class Operations implements AsyncDisposable {
    * end; then nothing was begun. The sync goes on whether or not somebody waits for it.
    */
   async begin(request: SyncRequest, asker: Asker, signal: AbortSignal): Promise<Begun> {
+    const early = this.#before(request, asker);
+    if (early) return early;
+    await this.#controller.require(request, signal);
     const before = this.#before(request, asker);
     if (before) return before;
-    await this.#controller.require(request, signal);
-    return this.#before(request, asker) ?? { operation: this.#start(request, asker), repeated: false };
+    const results = this.#resultsOf(request);
+    if (this.#running.size > 0 && sumOf(this.#running.values()) + results > this.#limits.runningResults)
+      return { refused: "TooMany" };
+    return { operation: this.#start(request, asker, results), repeated: false };
   }
 
   get(id: string): SyncOperation | undefined {
@@ -80,22 +96,38 @@ export class Operations implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.end(new FssyncError("Interrupted", "this process was told to stop"));
-    for (const { timer } of this.#over.values()) timer[Symbol.dispose]();
+    for (const hour of this.#hours.values()) hour[Symbol.dispose]();
   }
 
   #before(request: SyncRequest, { by, key }: Asker): Begun | undefined {
-    const operation = key === undefined ? undefined : this.#byKey.get(keyOf(by, key));
+    const known = key === undefined ? undefined : this.#byKey.get(keyOf(by, key));
     if (this.#ended) throw this.#ended;
-    if (operation && !isDeepStrictEqual(operation.request, request)) return { refused: "KeyReused" };
-    if (operation) return { operation, repeated: true };
-    return this.#running >= this.#limits.running ? { refused: "TooMany" } : undefined;
+    if (known) {
+      const operation = this.#operations.get(known.id);
+      if (known.request !== digestOf(request)) return { refused: "KeyReused" };
+      return operation ? { operation, repeated: true } : { refused: "Forgotten" };
+    }
+    return this.#running.size >= this.#limits.running ? { refused: "TooMany" } : undefined;
   }
 
-  #start(request: SyncRequest, { by, key }: Asker): SyncOperation {
+  /** How much it would have to keep, by what is known now. */
+  #resultsOf(request: SyncRequest): number {
+    const parts = select(this.#controller.repos, request);
+    return sumOf(
+      parts.map(({ repo, selection }) =>
+        sumOf([...selectedHosts(repo.fleet, selection)].map(({ apps }) => apps.length)),
+      ),
+    );
+  }
+
+  #start(request: SyncRequest, { by, key }: Asker, results: number): SyncOperation {
     const operation = new SyncOperation({ id: randomUUID(), request, by, createdAt: this.#clock.now() });
     this.#operations.set(operation.id, operation);
-    if (key !== undefined) this.#byKey.set(keyOf(by, key), operation);
-    this.#running += 1;
+    if (key !== undefined) {
+      this.#byKey.set(keyOf(by, key), { id: operation.id, request: digestOf(request) });
+      this.#keyOf.set(operation.id, keyOf(by, key));
+    }
+    this.#running.set(operation, results);
     void this.#run(operation);
     return operation;
   }
@@ -113,26 +145,64 @@ export class Operations implements AsyncDisposable {
   #finish(operation: SyncOperation, error: FssyncError | null = null): void {
     if (operation.finishedAt !== null) return;
     operation.finish(this.#clock.now(), error);
-    const { id, results } = operation;
-    const keys = [...this.#byKey].filter(([, one]) => one === operation).map(([key]) => key);
-    this.#over.set(id, { timer: this.#clock.after(KEPT, () => this.#forget(id)), results, keys });
-    this.#running -= 1;
-    this.#overResults += results;
+    const { id } = operation;
+    this.#hours.set(
+      id,
+      this.#clock.after(KEPT, () => this.#forget(id)),
+    );
+    this.#running.delete(operation);
+    this.#makeRoom(operation);
+  }
+
+  /** What has just ended stays, for whoever asked for it. */
+  #makeRoom(ended: SyncOperation): void {
     const limits = this.#limits;
-    // What has just ended stays, for whoever asked for it.
-    while (this.#over.size > 1 && (this.#operations.size > limits.operations || this.#overResults > limits.results)) {
-      this.#forget(this.#over.keys().next().value!);
+    const over = () => [...this.#operations.values()].filter(({ finishedAt }) => finishedAt !== null);
+    const resultsOf = ({ results }: SyncOperation) => results;
+    while (sumOf(over().map(resultsOf)) > limits.results) {
+      const loses = oldestOfTheBusiest(over(), ended, resultsOf);
+      if (!loses) break;
+      loses.forgetHosts();
+    }
+    while (this.#operations.size > limits.operations) {
+      const loses = oldestOfTheBusiest(over(), ended, () => 1);
+      if (!loses) break;
+      this.#operations.delete(loses.id);
     }
   }
 
   #forget(id: string): void {
-    const { timer, results, keys } = this.#over.get(id)!;
-    timer[Symbol.dispose]();
-    this.#over.delete(id);
+    this.#hours.delete(id);
     this.#operations.delete(id);
-    for (const key of keys) this.#byKey.delete(key);
-    this.#overResults -= results;
+    const key = this.#keyOf.get(id);
+    if (key !== undefined) this.#byKey.delete(key);
+    this.#keyOf.delete(id);
   }
+}
+
+/** Of the caller whose operations weigh most, the one that ended first, but for one that is spared. */
+function oldestOfTheBusiest(
+  operations: readonly SyncOperation[],
+  spared: SyncOperation,
+  weightOf: (operation: SyncOperation) => number,
+): SyncOperation | undefined {
+  const byCaller = [...Map.groupBy(operations, ({ by }) => by).values()].map((own) => ({
+    weight: sumOf(own.map(weightOf)),
+    first: own
+      .filter((one) => one !== spared && weightOf(one) > 0)
+      .reduce<SyncOperation | undefined>((a, b) => (a && a.finishedAt! <= b.finishedAt! ? a : b), undefined),
+  }));
+  return byCaller.filter(({ first }) => first).sort((a, b) => b.weight - a.weight)[0]?.first;
+}
+
+function sumOf(numbers: Iterable<number>): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
+}
+
+function digestOf(request: SyncRequest): string {
+  return createHash("sha256").update(JSON.stringify(request)).digest("base64");
 }
 
 function keyOf(by: string, key: string): string {

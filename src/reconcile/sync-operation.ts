@@ -54,6 +54,7 @@ export class SyncOperation {
   #total = 0;
   #attempted = 0;
   #results = 0;
+  #hostsForgotten = false;
   readonly #counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
   readonly #hosts = new Map<string, OperationHost>();
   readonly #over = new AbortController();
@@ -105,7 +106,8 @@ export class SyncOperation {
   }
 
   get counts(): OperationCounts {
-    const upToDate = this.#total - this.#hosts.size;
+    const others = Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
+    const upToDate = this.#total - others;
     return { total: this.#total, upToDate, attempted: this.#attempted, ...this.#counts };
   }
 
@@ -131,6 +133,18 @@ export class SyncOperation {
     this.#unanswered = meant.flatMap(unansweredOf);
     for (const part of meant) this.#follow(part);
     if (this.request.full) for (const { repo, selection } of meant) repo.resyncRequested(subjectOf(selection), this.by);
+  }
+
+  /** Whether only counts are left of its hosts. */
+  get hostsForgotten(): boolean {
+    return this.#hostsForgotten;
+  }
+
+  /** Once it is over. */
+  forgetHosts(): void {
+    this.#hostsForgotten = this.#hosts.size > 0;
+    this.#hosts.clear();
+    this.#results = 0;
   }
 
   /** What was not attempted by then was not. */

@@ -43,6 +43,7 @@ export function operationSummary(operation: SyncOperation): Operation {
       drifted: Drifted,
       gone: Gone,
     },
+    ...(operation.hostsForgotten && { hostsForgotten: true }),
     problems: problems.map(({ repo, reason, message, since }) => ({ repo, reason, message, since: isoTime(since) })),
     ...(leftAlone.length > 0 && { leftAlone: leftAlone.map(leftAloneView) }),
     ...(error && { error: { reason: error.reason, message: error.message, next: REASONS[error.reason].next } }),

@@ -46,6 +46,7 @@ export function syncRoutes(server: ApiServer, { site }: PublicServerOptions): vo
           202: Operation.describe("It runs; Location says where it is followed."),
           ...denied,
           404: Problem,
+          410: Problem,
           422: Problem,
           429: Problem,
         },
@@ -119,6 +120,9 @@ function accepted(begun: Begun): Extract<Begun, { operation: SyncOperation }> {
   if ("operation" in begun) return begun;
   if (begun.refused === "KeyReused") {
     throw new HttpProblem(422, "this Idempotency-Key was sent with another request within the hour");
+  }
+  if (begun.refused === "Forgotten") {
+    throw new HttpProblem(410, "what this Idempotency-Key stands for is over, and was forgotten; nothing was begun");
   }
   const headers = { "retry-after": "10" };
   throw new HttpProblem(429, "as many syncs run as may at a time; ask again when one is over", { headers });

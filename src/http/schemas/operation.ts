@@ -153,6 +153,10 @@ export const Operation = z
       .object({ reason: ReasonName, message: z.string(), next: z.string() })
       .optional()
       .describe("Why it was not done as a whole."),
+    hostsForgotten: z
+      .literal(true)
+      .optional()
+      .describe("So much was asked for since that only the counts are left of its hosts."),
     hosts: z
       .array(OperationHost)
       .optional()

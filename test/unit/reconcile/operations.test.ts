@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
 import { Controller, type SyncRequest } from "../../../src/reconcile/controller.ts";
-import { Operations, type Begun } from "../../../src/reconcile/operations.ts";
+import { Operations, type Asker, type Begun } from "../../../src/reconcile/operations.ts";
 import type { RepoControllerOptions } from "../../../src/reconcile/repo-controller.ts";
 import type { SyncOperation } from "../../../src/reconcile/sync-operation.ts";
 import { quiet } from "../../support/fakes.ts";
@@ -18,8 +18,10 @@ const NOBODY = { repo: false, apps: new Set<AppKey>(), hosts: new Set<string>() 
 const [h0, h1] = [makeHost("h0"), makeHost("h1")];
 const forever = new AbortController().signal;
 
+type Limits = NonNullable<ConstructorParameters<typeof Operations>[0]["limits"]>;
+
 /** `web` on both hosts, synced. */
-async function setUp(limits: { readonly results?: number } = {}, overrides: Partial<RepoControllerOptions> = {}) {
+async function setUp(limits: Limits = {}, overrides: Partial<RepoControllerOptions> = {}) {
   const rig = new Rig(overrides);
   onTestFinished(() => rig[Symbol.asyncDispose]());
   rig.source.push({ [WEB]: { a: "1" } });
@@ -28,7 +30,7 @@ async function setUp(limits: { readonly results?: number } = {}, overrides: Part
   const controller = new Controller({ repos: [rig.controller], clock: rig.clock });
   const operations = new Operations({ controller, clock: rig.clock, limits });
   onTestFinished(() => operations[Symbol.asyncDispose]());
-  const begin = async (request: SyncRequest, asker = { by: "me" }): Promise<SyncOperation> =>
+  const begin = async (request: SyncRequest, asker: Asker = { by: "me" }): Promise<SyncOperation> =>
     operationOf(await operations.begin(request, asker, forever));
   const done = async (request: SyncRequest): Promise<SyncOperation> => {
     const operation = await begin(request);
@@ -282,21 +284,66 @@ describe("what is kept", () => {
     ]);
   });
 
-  test("so many results of apps on hosts at most; the last one stays although it alone has more", async () => {
+  test("so many results of apps on hosts at most: the oldest keep their counts alone; the last one has all of its own", async () => {
     const { rig, operations, done } = await setUp({ results: 3 });
     const [one, two] = [await done(FULL), await done({ ...FULL, hosts: [h0.address] })];
     expect([one.size, two.size, operations.list()]).toEqual([2, 1, [two, one]]);
     const three = await done({ ...FULL, hosts: [h1.address] });
-    expect(operations.list()).toEqual([three, two]);
+    expect(operations.list()).toEqual([three, two, one]);
+    expect([one, two, three].map(({ size, hostsForgotten }) => [size, hostsForgotten])).toEqual([
+      [0, true],
+      [1, false],
+      [1, false],
+    ]);
+    expect([one.phase, one.counts]).toMatchObject(["Succeeded", { total: 2, upToDate: 0, attempted: 2, Synced: 2 }]);
     rig.inventory.set(WEB, [h0, h1, ...["h2", "h3"].map((name) => makeHost(name))]);
     const four = await done(FULL);
-    expect([four.size, operations.list()]).toEqual([4, [four]]);
+    expect([four, three, two].map(({ size }) => size)).toEqual([4, 0, 0]);
+  });
+
+  test("not at the cost of others: the caller who has most of them loses the oldest, and a key holds all the same", async () => {
+    const { rig, operations, begin } = await setUp({ results: 4, operations: 3 });
+    const by = async (who: string, key?: string) => {
+      const operation = await begin(FULL, { by: who, ...(key && { key }) });
+      await quiet();
+      return operation;
+    };
+    const release = await by("ci", "release 42");
+    const [first, second, third] = [await by("script", "1"), await by("script", "2"), await by("script", "3")];
+    expect(operations.list()).toEqual([third, second, release]);
+    expect([release.size, second.size, third.size]).toEqual([2, 0, 2]);
+    const again = (who: string, key: string) => operations.begin(FULL, { by: who, key }, forever);
+    expect(await again("ci", "release 42")).toEqual({ operation: release, repeated: true });
+    expect([operations.get(first.id), await again("script", "1")]).toEqual([undefined, { refused: "Forgotten" }]);
+    expect(await operations.begin(ALL, { by: "script", key: "1" }, forever)).toEqual({ refused: "KeyReused" });
+    await rig.pass(HOUR, HOUR / 10);
+    expect(await again("script", "1")).toMatchObject({ repeated: false });
+  });
+
+  test("so many apps on hosts run at a time; one alone may have more", async () => {
+    const { rig, operations, begin } = await setUp({ runningResults: 3 });
+    rig.transport.hold(h0.key);
+    const all = await begin(FULL);
+    await quiet();
+    expect(operationOf(await operations.begin({ ...FULL, hosts: [h0.address] }, { by: "me" }, forever)).phase).toBe(
+      "Running",
+    );
+    expect(await operations.begin({ ...FULL, hosts: [h1.address] }, { by: "me" }, forever)).toEqual({
+      refused: "TooMany",
+    });
+    rig.transport.release(h0.key);
+    await quiet();
+    expect(all.phase).toBe("Succeeded");
+    rig.inventory.set(WEB, [h0, h1, ...["h2", "h3"].map((name) => makeHost(name))]);
+    rig.controller.lookAgain();
+    await quiet();
+    expect((await begin(FULL)).phase).toBe("Running");
   });
 
   test("a hundred run at a time; one more is refused, but for one that runs already", async () => {
     const { rig, operations, begin } = await setUp();
     rig.transport.hold(h0.key);
-    await begin(FULL, { by: "me", key: "k" } as { by: string });
+    await begin(FULL, { by: "me", key: "k" });
     await quiet();
     const { polls } = rig.source;
     await Promise.all(Array.from({ length: 99 }, () => begin(FULL)));

@@ -176,12 +176,11 @@ describe("a suspension outlives the process", () => {
     const after = await world.status();
     expect(after.repos[0]!.hosts.map(({ state }) => state)).toEqual(["Suspended", "Suspended"]);
     const planned = JSON.parse((await world.run("plan", "-o", "json")).stdout) as PlanReport;
-    expect(
-      planned.repos[0]!.hosts.map(({ port, apps }) => [port, apps.map((app) => [app.app, app.suspended])]),
-    ).toEqual([
-      [here.port, [WEB, DB].map((app) => [app, true])],
-      [there.port, [[WEB, true]]],
-    ]);
+    const held = planned.repos[0]!.hosts.map(({ port, apps }) => [port, apps.map((app) => [app.app, app.suspended])]);
+    expect(Object.fromEntries(held)).toEqual({
+      [here.port]: [WEB, DB].map((app) => [app, true]),
+      [there.port]: [[WEB, true]],
+    });
 
     controller = await world.start();
     expect(await listed()).toMatchObject([

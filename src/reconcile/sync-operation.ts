@@ -191,12 +191,13 @@ export class SyncOperation {
   }
 
   #put(repo: string, key: HostKey, outcome: HostOutcome, attempted = false): void {
-    const id = JSON.stringify([repo, key]);
+    // A host's key has no space in it.
+    const id = `${key} ${repo}`;
     const before = this.#hosts.get(id);
     if (before) this.#counts[before.outcome] -= 1;
     this.#counts[outcome.outcome] += 1;
     this.#results += weightOf(outcome) - (before ? weightOf(before) : 0);
-    const { address, port = 22 } = parseHostText(key)!;
+    const { address, port = 22 } = before ?? parseHostText(key)!;
     this.#hosts.set(id, { repo, address, port, attempted, ...outcome });
   }
 }

@@ -252,9 +252,10 @@ export class RepoController implements AsyncDisposable {
   suspend(next: Suspended): void {
     const before = this.#suspension.now;
     const moved = this.#suspension.set(next, this.#fleet);
+    // Also where nothing is known yet: what there is shall be asked now.
+    if (before.repo && !next.repo) this.#polls.trigger();
     if (moved.size === 0) return;
     this.#fleet.touch(moved);
-    if (before.repo && !next.repo) this.#polls.trigger();
     this.#enqueueLagging();
   }
 

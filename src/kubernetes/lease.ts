@@ -5,6 +5,9 @@ import { GROUP } from "./objects.ts";
 /** Where the API of the Lease's holder is, as an URL: followers pass requests on to it. */
 const API = `${GROUP}/api`;
 
+/** `http://10.1.2.3:8080`, and nothing behind it. */
+const ADDRESS = /^https?:\/\/(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/;
+
 /** coordination.k8s.io/v1 Lease; what we do not know of it is written back as it was. */
 export interface Lease {
   readonly metadata: { readonly resourceVersion?: string; readonly annotations?: Readonly<Record<string, string>> };
@@ -65,8 +68,10 @@ export class LeaseClient {
   }
 }
 
+/** Undefined also for what is none: people can write there. */
 export function apiOf({ metadata }: Lease): string | undefined {
-  return metadata.annotations?.[API];
+  const api = metadata.annotations?.[API];
+  return api !== undefined && ADDRESS.test(api) && URL.canParse(api) ? api : undefined;
 }
 
 /** Kubernetes' MicroTime: six digits, or the API server refuses it. */

@@ -294,6 +294,8 @@ export class Controller implements Desk, AsyncDisposable {
 
 /** Throws the inventory's failure when it concerns what was named. */
 function requireInventory({ repo, selection }: { repo: RepoController; selection: Selection }): void {
+  // Of a repo that is suspended nobody was asked.
+  if (repo.suspension.now.repo) return;
   const [failed] = concerns(repo, selection) ? repo.inventoryFailures(selection.apps) : [];
   if (failed) throw new FssyncError(failed.reason, failed.message);
 }

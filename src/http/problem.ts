@@ -15,9 +15,14 @@ export const Problem = z
     reason: z.string().optional().describe("Reason of docs/errors.md."),
     next: z.string().optional().describe("What to do about it."),
     errors: z
-      .array(z.object({ pointer: z.string(), detail: z.string() }))
+      .array(
+        z.object({
+          pointer: z.string().describe("A JSON Pointer (RFC 6901) into the body, the query or what `detail` names."),
+          detail: z.string(),
+        }),
+      )
       .optional()
-      .describe("What is wrong where in the request."),
+      .describe("What is wrong where in the request; the first of it."),
   })
   .meta({ id: "Problem", description: "Why a request was not done (RFC 9457)." });
 export type Problem = z.infer<typeof Problem>;

@@ -1,6 +1,7 @@
-import type { FastifyError } from "fastify";
-import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
+import type { FastifyError, FastifyRequest } from "fastify";
+import { hasZodFastifySchemaValidationErrors, type ZodFastifySchemaValidationError } from "fastify-type-provider-zod";
 import { FssyncError, REASONS, type Reason } from "../model/errors.ts";
+import { allowedMethods } from "./allowed-methods.ts";
 import type { ApiServer } from "./api-server.ts";
 import { aboutBlank, HttpProblem, type Problem } from "./problem.ts";
 import { pathOf } from "./request-log.ts";
@@ -43,10 +44,17 @@ const STATUS_OF: Partial<Record<Reason, number>> = {
   ControllerNoSpace: 507,
 };
 
+const OTHER_TYPE = "this takes JSON alone: send content-type: application/json";
+
+/** What is wrong in a request and is told; a large body may be wrong everywhere. */
+const MOST_ERRORS = 20;
+const PARTS: Readonly<Record<string, string>> = { querystring: "query", params: "path" };
+
 type Untold = Omit<Problem, "instance">;
 
 /** Answers whatever a handler throws as problem details. */
 export function answerProblems(server: ApiServer): void {
+  const allowed = allowedMethods(server);
   server.setErrorHandler((thrown: FastifyError | Error, request, reply) => {
     const problem = problemOf(thrown);
     // A problem that a handler made of it was no surprise.
@@ -56,8 +64,9 @@ export function answerProblems(server: ApiServer): void {
     return reply.code(problem.status).type("application/problem+json").send(problemText(problem, request.id));
   });
   server.setNotFoundHandler((request, reply) => {
-    const problem = aboutBlank(404, `there is no ${request.method} ${pathOf(request.url)}`);
-    return reply.code(404).type("application/problem+json").send(problemText(problem, request.id));
+    const problem = notFound(request, allowed(request.url));
+    if (problem.status === 405) void reply.header("allow", allowed(request.url).join(", "));
+    return reply.code(problem.status).type("application/problem+json").send(problemText(problem, request.id));
   });
 }
 
@@ -71,12 +80,38 @@ export function problemOf(thrown: FastifyError | Error): Untold {
   if (thrown instanceof HttpProblem) return withReason(aboutBlank(thrown.statusCode, thrown.message), thrown.reason);
   if (thrown instanceof FssyncError) return ofReason(thrown);
   if (hasZodFastifySchemaValidationErrors(thrown)) {
-    const errors = thrown.validation.map(({ instancePath, message }) => ({ pointer: instancePath, detail: message! }));
-    return { ...aboutBlank(400, thrown.message), errors };
+    const errors = thrown.validation.slice(0, MOST_ERRORS).flatMap(errorsOf).slice(0, MOST_ERRORS);
+    return { ...aboutBlank(400, errors.map(errorText(thrown)).join("; ")), errors };
   }
   const { statusCode = 500 } = thrown as FastifyError;
+  if (statusCode === 415) return aboutBlank(415, OTHER_TYPE);
   // What went wrong inside is for the log alone.
   return statusCode >= 500 ? inside(statusCode) : aboutBlank(statusCode, thrown.message);
+}
+
+function notFound({ method, url }: FastifyRequest, allowed: readonly string[]): Untold {
+  const path = pathOf(url);
+  if (allowed.length === 0) return aboutBlank(404, `there is no ${method} ${path}`);
+  return aboutBlank(405, `${path} takes ${allowed.join(", ")}, not ${method}`);
+}
+
+type WrongPart = NonNullable<Untold["errors"]>[number];
+
+/** Of unknown keys there is one complaint, about what holds them. */
+function errorsOf({ instancePath, message, params }: ZodFastifySchemaValidationError): WrongPart[] {
+  const pointer = instancePath === "/" ? "" : instancePath;
+  const { keys } = params as { keys?: readonly string[] };
+  if (keys === undefined) return [{ pointer, detail: message ?? "not valid" }];
+  return keys.map((key) => ({ pointer: `${pointer}/${pointerPart(key)}`, detail: "nothing here is called so" }));
+}
+
+function pointerPart(key: string): string {
+  return key.replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+function errorText({ validationContext = "body" }: FastifyError): (error: WrongPart) => string {
+  const part = PARTS[validationContext] ?? validationContext;
+  return ({ pointer, detail }) => `${part}${pointer}: ${detail}`;
 }
 
 /** Messages about the inside may name files of this machine; those about others are what people need. */

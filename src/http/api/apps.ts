@@ -7,7 +7,7 @@ import { NAMED_PROBLEMS } from "../schemas/problems.ts";
 import type { PublicServerOptions } from "../site.ts";
 import { appText } from "../views/item-texts.ts";
 import { sendList } from "../views/lists.ts";
-import { appMatcher } from "../views/matching.ts";
+import { appMatcher, appsAt } from "../views/matching.ts";
 import { repoNamed, reposUpToDate } from "../views/repos.ts";
 import { watchApps } from "../watch/watch.ts";
 import { watchable } from "../watch/watchable.ts";
@@ -31,15 +31,8 @@ export function appRoutes(server: ApiServer, { site }: PublicServerOptions): voi
       if (query.repo !== undefined) repoNamed(site, query.repo);
       if (query.watch) return await watchApps(reply, matches);
       const repos = await reposUpToDate(site, query.repo);
-      const entriesOf = ({ reports }: (typeof repos)[number]) => reports.apps;
-      return await sendList(request, reply, {
-        of: "apps",
-        query,
-        repos,
-        entriesOf,
-        matches,
-        textOf: appText,
-      });
+      const entriesOf = appsAt(query.address);
+      return await sendList(request, reply, { of: "apps", query, repos, entriesOf, matches, textOf: appText });
     },
   );
   server.get(
@@ -51,13 +44,13 @@ export function appRoutes(server: ApiServer, { site }: PublicServerOptions): voi
         summary: "One app",
         tags: ["apps"],
         params: AppPath,
-        response: { 200: App, ...NAMED_PROBLEMS },
+        response: { 200: App, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
       },
     },
-    async ({ params }, reply) => {
-      const [repo] = await reposUpToDate(site, params.repo);
-      const { item } = repo!.reports.app(appKey(params));
-      return await server.sharedAnswers.sendText(reply, appText(item));
+    async (request, reply) => {
+      const [repo] = await reposUpToDate(site, request.params.repo);
+      const { item } = repo!.reports.app(appKey(request.params));
+      return await server.sharedAnswers.sendSmall(request, reply, appText(item));
     },
   );
 }

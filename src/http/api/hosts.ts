@@ -49,13 +49,14 @@ export function hostRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         summary: "One host with all its apps, and what somebody else changed there",
         tags: ["hosts"],
         params: HostPath,
-        response: { 200: Host, ...NAMED_PROBLEMS },
+        response: { 200: Host, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
       },
     },
-    async ({ params }, reply) => {
+    async (request, reply) => {
+      const { params } = request;
       const [repo] = await reposUpToDate(site, params.repo);
       const [found, ...others] = repo!.reports.hostsNamed(params.host);
-      if (others.length === 0) return await server.sharedAnswers.sendText(reply, hostText(found!.item));
+      if (others.length === 0) return await server.sharedAnswers.sendSmall(request, reply, hostText(found!.item));
       const keys = [found!, ...others].slice(0, NAMED).map(({ key }) => key);
       throw new HttpProblem(400, `${others.length + 1} hosts at ${params.host}, name one: ${keys.join(", ")}`);
     },

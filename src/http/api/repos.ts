@@ -1,11 +1,12 @@
-import { z } from "zod";
 import { isoTime, reportProblem } from "../../plan/status-report.ts";
 import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { ApiServer } from "../api-server.ts";
+import { NOT_MODIFIED } from "../files/schemas.ts";
 import { RepoPath } from "../schemas/lists.ts";
 import { NAMED_PROBLEMS, PROBLEMS } from "../schemas/problems.ts";
-import { Repo } from "../schemas/repo.ts";
+import { Repo, RepoList, RepoQuery } from "../schemas/repo.ts";
 import type { PublicServerOptions } from "../site.ts";
+import { partOf, placeOf } from "../views/paging.ts";
 import { reposUpToDate } from "../views/repos.ts";
 
 export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): void {
@@ -17,12 +18,18 @@ export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         operationId: "listRepos",
         summary: "The repos that this controller works on",
         tags: ["repos"],
-        response: { 200: z.object({ items: z.array(Repo) }).meta({ id: "RepoList" }), ...PROBLEMS },
+        querystring: RepoQuery,
+        response: { 200: RepoList, 304: NOT_MODIFIED, ...PROBLEMS },
       },
     },
-    async (_, reply) => {
+    async (request, reply) => {
+      const { limit, cursor } = request.query;
+      const after = placeOf("repos", cursor);
       const repos = await reposUpToDate(site);
-      return await server.sharedAnswers.sendText(reply, JSON.stringify({ items: repos.map(repoItem) }));
+      const listed = repos.map((repo) => ({ repo: repo.repo, entries: [{ order: "", repo }] }));
+      const { entries, ...next } = partOf(listed, { of: "repos", after, limit, matches: () => true });
+      const text = JSON.stringify({ items: entries.map(({ repo }) => repoItem(repo)), ...next });
+      return await server.sharedAnswers.sendSmall(request, reply, text);
     },
   );
   server.get(
@@ -34,12 +41,12 @@ export function repoRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         summary: "One repo",
         tags: ["repos"],
         params: RepoPath,
-        response: { 200: Repo, ...NAMED_PROBLEMS },
+        response: { 200: Repo, 304: NOT_MODIFIED, ...NAMED_PROBLEMS },
       },
     },
-    async ({ params }, reply) => {
-      const [repo] = await reposUpToDate(site, params.repo);
-      return await server.sharedAnswers.sendText(reply, JSON.stringify(repoItem(repo!)));
+    async (request, reply) => {
+      const [repo] = await reposUpToDate(site, request.params.repo);
+      return await server.sharedAnswers.sendSmall(request, reply, JSON.stringify(repoItem(repo!)));
     },
   );
 }

@@ -61,7 +61,7 @@ export function suspensionRoutes(server: ApiServer, { site }: PublicServerOption
     },
     async ({ query: { repo, limit, cursor } }) => {
       const all = (await deskOf(site).suspender.list()).filter((one) => repo === undefined || one.repo === repo);
-      const options = { after: placeOf(cursor), limit, matches: () => true };
+      const options = { of: "suspensions", after: placeOf("suspensions", cursor), limit, matches: () => true };
       const { entries, ...next } = partOf(byRepo(all), options);
       return { items: entries.map(({ suspended }) => suspensionView(suspended, true)), ...next };
     },

@@ -1,4 +1,5 @@
 import type { FastifyReply } from "fastify";
+import type { z } from "zod";
 import type { SyncRequest } from "../../reconcile/controller.ts";
 import type { Begun } from "../../reconcile/operations.ts";
 import type { SyncOperation } from "../../reconcile/sync-operation.ts";
@@ -6,6 +7,7 @@ import type { ApiServer } from "../api-server.ts";
 import { noteCall } from "../auth/note-call.ts";
 import { giveUpSignal } from "../graceful-close.ts";
 import { HttpProblem, Problem } from "../problem.ts";
+import { filters } from "../schemas/lists.ts";
 import {
   Operation,
   OperationList,
@@ -22,6 +24,8 @@ import { operationSummary, operationView, syncRequest } from "./operation-view.t
 const NAMED = 20;
 /** An operation of more hosts costs something to tell. */
 const LARGE = 1000;
+
+const OperationsQuery = OperationQuery.extend({ repo: filters.repo.describe("Only those that named this repo.") });
 
 const tags = ["operations"];
 const read = { verb: "list", resource: "configrepos" } as const;
@@ -75,7 +79,7 @@ export function syncRoutes(server: ApiServer, { site }: PublicServerOptions): vo
         operationId: "listOperations",
         summary: "Syncs that were asked for, newest first, without their hosts",
         tags,
-        querystring: OperationQuery,
+        querystring: OperationsQuery,
         response: { 200: OperationList, ...denied },
       },
     },
@@ -140,9 +144,11 @@ function actsOn({ controller }: SiteDesk, { scope = {} }: SyncRequest) {
   return { revisions: Object.fromEntries(repos.map(({ repo, fleet }) => [repo, fleet.revision])) };
 }
 
-function listed(all: readonly SyncOperation[], { phase, limit, cursor }: OperationQuery) {
+function listed(all: readonly SyncOperation[], { repo, phase, limit, cursor }: z.infer<typeof OperationsQuery>) {
   const rest = cursor === undefined ? all : after(all, cursor);
-  const found = rest.filter((operation) => phase?.includes(operation.phase) ?? true);
+  // Whoever may ask for one repo need not know of syncs that others had a part in.
+  const ofRepo = repo === undefined ? rest : rest.filter(({ request }) => request.scope?.repo === repo);
+  const found = ofRepo.filter((operation) => phase?.includes(operation.phase) ?? true);
   const items = found.slice(0, limit);
   const last = items.at(-1);
   return {

@@ -7,6 +7,7 @@ import { HttpProblem } from "../problem.ts";
 import { CHALLENGES, isBasic, tokenOf } from "./credentials.ts";
 import { refuseBrowsers, refuseOtherNames, refuseOtherSites } from "./cross-site.ts";
 import { FailedLogins } from "./failed-logins.ts";
+import type { Role } from "./parse-tokens.ts";
 
 export interface GuardOptions {
   readonly access: Access | null;
@@ -76,7 +77,16 @@ export async function authorize(request: FastifyRequest, access: Access | null, 
   const { verb, resource, subresource, repo } = action;
   const what = `${resource}.fssync.dev${subresource ? `/${subresource}` : ""}`;
   const where = repo === undefined ? "of all repos" : `of repo ${repo}`;
-  throw new HttpProblem(403, `${caller.name} may not ${verb} ${what} ${where}`, { reason: "Unauthorized" });
+  throw new HttpProblem(
+    403,
+    `${caller.name} may not ${verb} ${what} ${where}; a token needs the role ${roleFor(action)} for it`,
+    { reason: "Unauthorized" },
+  );
+}
+
+function roleFor({ verb, subresource }: Action): Role {
+  if (subresource === "secrets") return "pull";
+  return verb === "update" ? "operate" : "read";
 }
 
 /** GET may do so too: the predecessor's /sync. */

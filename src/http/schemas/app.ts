@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filters, listOf, page, watch } from "./lists.ts";
+import { address, filters, listOf, page, watch } from "./lists.ts";
 import { Counts, ReasonName, RevisionText, StateName, Time } from "./terms.ts";
 
 /** An app as `fssync status -o json` has it. */
@@ -29,5 +29,15 @@ export type App = z.infer<typeof App>;
 
 export const AppList = listOf(App).meta({ id: "AppList" });
 
-export const AppQuery = z.strictObject({ ...filters, ...page, watch });
+export const AppQuery = z
+  .strictObject({
+    ...filters,
+    address: address.describe("Only those that a host at `address`, `address:port` or `[v6]:port` has or shall have."),
+    ...page,
+    watch,
+  })
+  .refine((query) => !query.watch || query.address === undefined, {
+    error: "apps are not watched by address: watch hosts of that address",
+    path: ["address"],
+  });
 export type AppQuery = z.infer<typeof AppQuery>;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EVENT_REASONS } from "../../ports/events.ts";
-import { listOf, oneOrMore, watch } from "./lists.ts";
+import { filters, listOf, oneOrMore, watch } from "./lists.ts";
 import { AppName, Time } from "./terms.ts";
 
 const EventReasonName = z.enum(EVENT_REASONS);
@@ -28,7 +28,9 @@ export type Event = z.infer<typeof Event>;
 export const EventList = listOf(Event).omit({ next: true }).meta({ id: "EventList" });
 
 export const EventQuery = z.strictObject({
-  repo: z.string().min(1).max(512).optional().describe("Only of this repo."),
+  repo: filters.repo,
+  mod: filters.mod.describe("Only about apps of this mod."),
+  env: filters.env.describe("Only about apps of this env."),
   app: AppName.optional().describe("Only about this app, `mod/env/app`."),
   host: z
     .string()

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { DRIFT_CHANGES } from "../../model/drift.ts";
-import { filters, listOf, page, watch } from "./lists.ts";
+import { address, filters, listOf, page, watch } from "./lists.ts";
 import { AppName, ReasonName, RevisionText, StateName, Time } from "./terms.ts";
 
 const DriftChange = z.enum(DRIFT_CHANGES);
@@ -55,7 +55,7 @@ export const HostList = listOf(Host).meta({ id: "HostList" });
 
 export const HostQuery = z.strictObject({
   ...filters,
-  address: z.string().min(1).max(512).optional().describe("`address`, `address:port` or `[v6]:port`."),
+  address,
   ...page,
   watch,
 });

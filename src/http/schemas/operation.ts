@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parseDuration } from "../../model/duration.ts";
 import { AppOnHost } from "./host.ts";
-import { listOf, oneOrMore, page } from "./lists.ts";
+import { AppPart, listOf, oneOrMore, page } from "./lists.ts";
 import { ReasonName, RepoProblem, RevisionText, StateName, Time } from "./terms.ts";
 
 /** Longer nobody waits in one request; one may ask again. */
@@ -17,7 +17,7 @@ const asked = {
   repo: z.string().min(1).max(512).optional(),
   mod: name.optional(),
   env: name.optional(),
-  app: name.optional().describe("The last part of `mod/env/app`."),
+  app: AppPart.optional(),
   hosts: z
     .array(z.string().min(1).max(512).describe("`address`, `address:port` or `[v6]:port`."))
     .min(1)

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { listOf, page } from "./lists.ts";
 import { Counts, RepoProblem, RevisionText, Time } from "./terms.ts";
 
 export const Repo = z
@@ -15,3 +16,7 @@ export const Repo = z
   })
   .meta({ id: "Repo", description: "One Git repo and its hosts." });
 export type Repo = z.infer<typeof Repo>;
+
+export const RepoList = listOf(Repo).meta({ id: "RepoList" });
+
+export const RepoQuery = z.strictObject(page);

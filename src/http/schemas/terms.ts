@@ -13,7 +13,11 @@ export const RevisionText = z
   .templateLiteral([z.string(), "@sha1:", z.string()])
   .describe("`branch@sha1:commit`, for example `main@sha1:1a2b…`.");
 
-export const AppName = z.templateLiteral([z.string(), "/", z.string(), "/", z.string()]).describe("`mod/env/app`.");
+export const AppName = z
+  .templateLiteral([z.string(), "/", z.string(), "/", z.string()], {
+    error: "expected mod/env/app, for example nginx/prod/web",
+  })
+  .describe("`mod/env/app`.");
 
 export const Time = z.string().meta({ format: "date-time" });
 

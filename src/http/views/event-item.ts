@@ -1,3 +1,4 @@
+import { appId, type AppKey } from "../../model/app.ts";
 import { parseHostText } from "../../model/host.ts";
 import type { RecentEvent } from "../../reconcile/recent-events.ts";
 import { HttpProblem } from "../problem.ts";
@@ -12,14 +13,30 @@ export function eventItem({ id, repo, about, type, reason, message, count, first
 type EventFilter = Omit<EventQuery, "limit" | "watch">;
 
 /** Throws 400 for what is no host. */
-export function eventMatcher({ repo, app, host, reason, type }: EventFilter): (event: RecentEvent) => boolean {
+export function eventMatcher({
+  repo,
+  mod,
+  env,
+  app,
+  host,
+  reason,
+  type,
+}: EventFilter): (event: RecentEvent) => boolean {
   const isThere = hostMatcher(host);
   return (event) =>
     (repo === undefined || event.repo === repo) &&
     (app === undefined || event.about.app === app) &&
+    isOf(event.about.app, { mod, env }) &&
     (reason === undefined || reason.includes(event.reason)) &&
     (type === undefined || event.type === type) &&
     isThere(event.about.host);
+}
+
+function isOf(app: AppKey | undefined, { mod, env }: Pick<EventFilter, "mod" | "env">): boolean {
+  if (mod === undefined && env === undefined) return true;
+  if (app === undefined) return false;
+  const id = appId(app);
+  return id.mod === (mod ?? id.mod) && id.env === (env ?? id.env);
 }
 
 function hostMatcher(text: string | undefined): (host: string | undefined) => boolean {

@@ -21,14 +21,14 @@ export function sendList<Item, Query extends { limit: number; cursor?: string | 
   options: ListOptions<Item, Query>,
 ): Promise<FastifyReply> {
   const { of, query, repos, entriesOf, matches, textOf } = options;
-  const after = placeOf(query.cursor);
+  const after = placeOf(of, query.cursor);
   const { limit } = query;
   return reply.server.sharedAnswers.send(request, reply, {
     name: JSON.stringify([of, query]),
     version: versionOf(repos),
     *pieces() {
       const listed = repos.map((repo) => ({ repo: repo.repo, entries: entriesOf(repo) }));
-      const part = partOf(listed, { after, limit, matches: ({ item }) => matches(item) });
+      const part = partOf(listed, { of, after, limit, matches: ({ item }) => matches(item) });
       yield `{"items":[`;
       yield* commaSeparated(part.entries, ({ item }) => textOf(item));
       yield part.next === undefined ? "]}" : `],"next":${JSON.stringify(part.next)}}`;

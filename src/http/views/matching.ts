@@ -1,5 +1,7 @@
 import { appId, type AppKey } from "../../model/app.ts";
 import { parseHostText } from "../../model/host.ts";
+import type { ReportedApp } from "../../reconcile/fleet-report.ts";
+import type { RepoController } from "../../reconcile/repo-controller.ts";
 import type { AppItem, HostItem } from "../../reconcile/report-items.ts";
 import { HttpProblem } from "../problem.ts";
 import type { AppQuery } from "../schemas/app.ts";
@@ -32,6 +34,17 @@ export function hostMatcher(filter: HostFilter): (item: HostItem) => boolean {
     if ((repo !== undefined && item.repo !== repo) || !isThere(item)) return false;
     if (!isNamed) return state === undefined || state.includes(item.state);
     return item.apps.some((one) => isNamed(one.app) && (state === undefined || state.includes(one.state)));
+  };
+}
+
+/** The apps of a repo; with an address those that a host there has or shall have. Throws 400 for what is no address. */
+export function appsAt(address: string | undefined): (repo: Pick<RepoController, "reports">) => readonly ReportedApp[] {
+  const isThere = addressMatcher(address);
+  return ({ reports }) => {
+    if (address === undefined) return reports.apps;
+    const there = reports.hosts.values().filter(({ item }) => isThere(item));
+    const named = new Set(there.flatMap(({ item }) => item.apps.map(({ app }) => app)));
+    return reports.apps.filter(({ key }) => named.has(key));
   };
 }
 

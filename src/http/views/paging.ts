@@ -13,19 +13,26 @@ export interface Part<Entry> {
   readonly next?: string;
 }
 
+interface PartOptions<Entry> {
+  /** Which list it is: a place in another one says nothing here. */
+  readonly of: string;
+  readonly after: Place | null;
+  readonly limit: number;
+  readonly matches: (entry: Entry) => boolean;
+}
+
 /** The first `limit` of the entries that come after the place and match; they are sorted by repo and order. */
 export function partOf<Entry extends { readonly order: string }>(
   repos: Iterable<{ readonly repo: string; readonly entries: readonly Entry[] }>,
-  options: { readonly after: Place | null; readonly limit: number; readonly matches: (entry: Entry) => boolean },
+  { of, after, limit, matches }: PartOptions<Entry>,
 ): Part<Entry> {
-  const { after, limit, matches } = options;
   const entries: Entry[] = [];
   let last: Place | undefined;
   for (const { repo, entries: all } of repos) {
     if (after && repo < after.repo) continue;
     for (const entry of all) {
       if ((after?.repo === repo && entry.order <= after.order) || !matches(entry)) continue;
-      if (entries.length === limit) return { entries, next: cursorOf(last!) };
+      if (entries.length === limit) return { entries, next: cursorOf(of, last!) };
       entries.push(entry);
       last = { repo, order: entry.order };
     }
@@ -33,18 +40,19 @@ export function partOf<Entry extends { readonly order: string }>(
   return { entries };
 }
 
-function cursorOf({ repo, order }: Place): string {
-  return Buffer.from(JSON.stringify([repo, order])).toString("base64url");
+function cursorOf(of: string, { repo, order }: Place): string {
+  return Buffer.from(JSON.stringify([of, repo, order])).toString("base64url");
 }
 
-/** Throws 400 for what no answer gave. */
-export function placeOf(cursor: string | undefined): Place | null {
+/** Throws 400 for what no answer of this list gave. */
+export function placeOf(of: string, cursor: string | undefined): Place | null {
   if (cursor === undefined) return null;
   try {
-    const [repo, order, ...rest] = JSON.parse(Buffer.from(cursor, "base64url").toString()) as unknown[];
-    if (typeof repo === "string" && typeof order === "string" && rest.length === 0) return { repo, order };
+    const [list, repo, order, ...rest] = JSON.parse(Buffer.from(cursor, "base64url").toString()) as unknown[];
+    if (list === of && typeof repo === "string" && typeof order === "string" && rest.length === 0)
+      return { repo, order };
   } catch {
     // It is told below.
   }
-  throw new HttpProblem(400, "cursor: expected what an answer before said as next");
+  throw new HttpProblem(400, "cursor: expected what an answer of this list said as next");
 }

@@ -62,15 +62,26 @@ class SharedAnswers {
     const etag = this.#etagOf(question);
     const known = hasAlready(request.headers["if-none-match"], etag);
     const text = known ? null : await this.#textOf(question, etag);
-    return await this.#turnstile.pass(() => {
-      void reply.headers({ etag, "cache-control": "private, no-cache" });
-      return text ? sendJson(reply, text) : reply.code(304).send();
-    });
+    return await this.#sendTagged(reply, etag, text);
+  }
+
+  /** Sends what is JSON already, and little of it; who has it already is told just that. */
+  async sendSmall(request: FastifyRequest, reply: FastifyReply, text: string): Promise<FastifyReply> {
+    const etag = strongEtag(createHash("sha256").update(text).digest("base64url"));
+    return await this.#sendTagged(reply, etag, hasAlready(request.headers["if-none-match"], etag) ? null : text);
   }
 
   /** Sends what is JSON already and is nobody else's answer. */
   sendText(reply: FastifyReply, text: string | Buffer): Promise<FastifyReply> {
     return this.#turnstile.pass(() => sendJson(reply, text));
+  }
+
+  /** Without a text: the client has it already. */
+  #sendTagged(reply: FastifyReply, etag: string, text: string | Buffer | null): Promise<FastifyReply> {
+    return this.#turnstile.pass(() => {
+      void reply.headers({ etag, "cache-control": "private, no-cache" });
+      return text === null ? reply.code(304).send() : sendJson(reply, text);
+    });
   }
 
   #etagOf({ name, version }: Question): string {

@@ -69,6 +69,9 @@ test("events are listed newest first, with what they are about, and filtered by 
   expect(await only("?reason=HostAdded&reason=SyncFailed")).toEqual(["SyncFailed", "HostAdded"]);
   expect(await only(`?app=${WEB}`)).toEqual(["SyncFailed", "SyncSucceeded"]);
   expect(await only("?app=nginx/prod/other")).toEqual([]);
+  expect(await only("?mod=nginx&env=prod")).toEqual(["SyncFailed", "SyncSucceeded"]);
+  expect(await only("?mod=nginx&env=test")).toEqual([]);
+  expect(await only("?mod=env")).toEqual([]);
   expect(await only(`?host=${keyOf(host!)}`)).toEqual(["SyncFailed"]);
   expect(await only(`?host=${host!.address}`)).toEqual(["SyncFailed"]);
   expect(await only(`?host=${keyOf(other!)}`)).toEqual([]);

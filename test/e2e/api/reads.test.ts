@@ -10,7 +10,7 @@ import type { StatusReport } from "../../../src/plan/status-report.ts";
 import { until, type FleetHost } from "../../support/fleet.ts";
 import { World, type Controller } from "../../support/world.ts";
 import { putOn } from "../on-host.ts";
-import { get } from "./ask.ts";
+import { get, refused, sync } from "./ask.ts";
 
 const WEB: AppKey = "nginx/prod/web";
 const API: AppKey = "nginx/prod/api";
@@ -133,6 +133,10 @@ describe("while all is well", () => {
     expect(ports(await hosts(`?address=${first.address}:${second.port}`))).toEqual(ports([second]));
     expect(ports(await hosts(`?address=${first.address}`))).toEqual(ports([first, second, third]));
     expect(await hosts("?app=nothing")).toEqual([]);
+    expect(names(await apps(`?address=${third.address}:${third.port}`))).toEqual([WEB, TEST]);
+    expect(names(await apps(`?address=${third.address}:${third.port}&env=test`))).toEqual([TEST]);
+    expect(names(await apps(`?address=${third.address}`))).toEqual([API, WEB, TEST]);
+    expect(names(await apps("?address=192.0.2.1"))).toEqual([]);
     expect(await hosts("?state=Unreachable")).toEqual([]);
   });
 
@@ -142,6 +146,24 @@ describe("while all is well", () => {
     const two = (await get<List<Host>>(controller, `/api/v1/hosts?limit=2&cursor=${one.next}`)).body;
     expect(ports(two.items)).toEqual(ports([third]));
     expect(two).not.toHaveProperty("next");
+    const repos = (await get<List<Repo>>(controller, "/api/v1/repos?limit=1")).body;
+    expect([repos.items.length, repos.next]).toEqual([1, undefined]);
+    for (const list of ["apps", "repos", "operations", "suspensions"])
+      expect(await problem(`/api/v1/${list}?cursor=${one.next}`), list).toMatchObject({ status: 400 });
+  });
+
+  test("a list is watched by the bare word, and by what says yes", async () => {
+    const typeOf = async (query: string) => {
+      const over = new AbortController();
+      const { headers } = await fetch(`${controller.url}/api/v1/hosts?${query}`, { signal: over.signal });
+      over.abort();
+      return headers.get("content-type")!.split(";", 1)[0];
+    };
+    const stream = "text/event-stream";
+    expect(await Promise.all(["watch", "watch=", "watch=1", "watch=true"].map(typeOf))).toEqual(
+      Array<string>(4).fill(stream),
+    );
+    expect(await Promise.all(["watch=0", "watch=false"].map(typeOf))).toEqual(["application/json", "application/json"]);
   });
 
   test("status is what `fssync status -o json` prints", async () => {
@@ -157,7 +179,8 @@ describe("while all is well", () => {
   });
 
   test("who has an answer already is told so, until something moves", async () => {
-    for (const path of ["/api/v1/status", "/api/v1/hosts?limit=1", "/api/v1/apps"]) {
+    const items = ["/api/v1/repos", "/api/v1/repos/files", `/api/v1/apps/files/${WEB}`, pathOf(first)];
+    for (const path of ["/api/v1/status", "/api/v1/hosts?limit=1", "/api/v1/apps", ...items]) {
       const { headers } = await get(controller, path);
       const etag = headers.get("etag")!;
       expect(headers.get("cache-control")).toBe("private, no-cache");
@@ -172,6 +195,14 @@ describe("while all is well", () => {
     });
     expect(after.status).toBe(200);
     expect(((await after.json()) as StatusReport).repos[0]!.revision).toContain(await world.repo.commitOf("main"));
+  });
+
+  test("of operations those are listed that named a repo", async () => {
+    const named = await sync(controller, { repo: "files", env: "test" });
+    await sync(controller, { all: true });
+    const { body } = await get<List<{ id: string }>>(controller, "/api/v1/operations?repo=files");
+    expect(body.items.map(({ id }) => id)).toEqual([named.id]);
+    expect((await get<List<object>>(controller, "/api/v1/operations")).body.items).toHaveLength(2);
   });
 
   test("nothing is planned for hosts that have all", async () => {
@@ -219,7 +250,11 @@ describe("what nobody knows, or nobody understands", () => {
     "/api/v1/apps?limit=many",
     "/api/v1/apps?state=Broken",
     "/api/v1/apps?adress=10.0.0.1",
+    "/api/v1/repos?state=Failed",
+    "/api/v1/repos?watch=true",
     "/api/v1/hosts?address=10.0.0.0/24",
+    "/api/v1/apps?address=10.0.0.0/24",
+    "/api/v1/apps?address=10.0.0.1&watch",
     "/api/v1/hosts?watch=maybe",
     "/api/v1/hosts?cursor=bm90aGluZw",
     "/api/v1/hosts?cursor=%F0%9F%92%A5",
@@ -229,9 +264,30 @@ describe("what nobody knows, or nobody understands", () => {
     expect((await problem(path)).status).toBe(400);
   });
 
-  test("what is unknown in a query is told by its name", async () => {
-    const { detail, errors = [] } = await problem("/api/v1/apps?adress=10.0.0.1");
-    expect(`${detail} ${JSON.stringify(errors)}`).toContain("adress");
+  test.each([
+    ["apps?adress=10.0.0.1", "/adress", "nothing here is called so"],
+    ["repos?all=1", "/all", "nothing here is called so"],
+    ["apps?state=failed", "/state/0", '"Failed"|"Conflict"|"Unreachable"'],
+    ["hosts?state=Failed,Synced", "/state/0", '"Failed"|"Conflict"|"Unreachable"'],
+    ["hosts?state=Failed&state=broken", "/state/1", '"Failed"|"Conflict"|"Unreachable"'],
+    ["apps?app=nginx/prod/web", "/app", "the last part of mod/env/app alone; mod and env are said beside it"],
+    ["apps?watch=maybe", "/watch", "expected true, 1 or nothing for yes"],
+    ["events?app=web", "/app", "expected mod/env/app, for example nginx/prod/web"],
+    ["events?reason=Nonsense", "/reason/0", '"SyncSucceeded"'],
+    ["events?type=warning", "/type", '"Normal"|"Warning"'],
+    ["operations?phase=running", "/phase/0", '"Running"|"Succeeded"|"Failed"'],
+    ["operations/1?outcome=failed", "/outcome/0", '"Unreachable"|"Held"'],
+  ])("%s: %s is wrong, and what may be there is said", async (query, pointer, said) => {
+    const { detail, errors } = await problem(`/api/v1/${query}`);
+    expect(errors).toEqual([{ pointer, detail: expect.stringContaining(said) as string }]);
+    expect(detail).toContain(`query${pointer}: `);
+  });
+
+  test("the whole name of an app where its last part is wanted is told what it should be", async () => {
+    const { errors } = await refused(controller, "/api/v1/sync", { app: WEB });
+    expect(errors).toEqual([
+      { pointer: "/app", detail: expect.stringContaining("the last part of mod/env/app") as string },
+    ]);
   });
 });
 

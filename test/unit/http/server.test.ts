@@ -16,6 +16,8 @@ beforeAll(async () => {
   served = await serve((server) => {
     server.get("/fine", open, () => ({ fine: true }));
     server.get("/items/:name", open, (request) => ({ name: (request.params as { name: string }).name }));
+    server.get("/packed/:name.tar.gz", open, () => ({}));
+    server.get("/chosen/:name(^(?!(?:none|nothing)$).+$)/*", open, () => ({}));
     server.get("/broken", open, () => {
       throw new TypeError("/etc/fssync/inside.ts:12 is undefined");
     });
@@ -101,21 +103,59 @@ describe("problems", () => {
   });
 
   test("a body that is not as the schema says is told where it is not", async () => {
-    const problem = await expectProblem(await post("/body", '{"n":"one","more":1}'), 400);
-    expect(problem["errors"]).toEqual(
-      expect.arrayContaining([
-        expect.objectContaining({ pointer: "/n" }),
-        expect.objectContaining({ detail: expect.stringContaining("more") }),
-      ]),
+    const problem = await expectProblem(await post("/body", '{"n":"one","a/b~c":1}'), 400);
+    const notNumber = "Invalid input: expected number, received string";
+    expect(problem["errors"]).toEqual([
+      { pointer: "/n", detail: notNumber },
+      { pointer: "/a~1b~0c", detail: "nothing here is called so" },
+    ]);
+    expect(problem["detail"]).toBe(`body/n: ${notNumber}; body/a~1b~0c: nothing here is called so`);
+  });
+
+  test("of a body that is wrong as a whole the pointer is empty", async () => {
+    const { errors } = await expectProblem(await post("/body", "[1]"), 400);
+    expect(errors).toEqual([{ pointer: "", detail: expect.stringContaining("expected object") as string }]);
+  });
+
+  test("a body that is wrong everywhere is told so in short", async () => {
+    const keys = Array.from({ length: 10_000 }, (_, at) => [`k${at}`, 1] as const);
+    const { errors } = await expectProblem(await post("/body", JSON.stringify(Object.fromEntries(keys))), 400);
+    expect(errors).toHaveLength(20);
+  });
+
+  test("a body that is said to be a form, as curl does, is told what it should be said to be", async () => {
+    const { detail } = await expectProblem(
+      await post("/body", '{"n":1}', { "content-type": "application/x-www-form-urlencoded" }),
+      415,
     );
+    expect(detail).toContain("send content-type: application/json");
   });
 
   test.each([
     ["an unknown path", "GET", "/nothing", 404],
-    ["an unknown method", "DELETE", "/fine", 404],
-    ["a method of nobody's", "PROPFIND", "/fine", 404],
-  ])("%s", async (_, method, path, status) => {
-    await expectProblem(await fetch(`${served.url}${path}?token=secret`, { method }), status);
+    ["a path that is longer than what there is", "GET", "/items/one/two", 404],
+    ["an ending that is another", "POST", "/packed/one.tar.xz", 404],
+    ["nothing before the ending", "POST", "/packed/.tar.gz", 404],
+    ["what an expression leaves out", "POST", "/chosen/none/x", 404],
+  ])("%s is unknown", async (_, method, path, status) => {
+    const answer = await fetch(`${served.url}${path}?token=secret`, { method });
+    expect(answer.headers.get("allow")).toBeNull();
+    await expectProblem(answer, status);
+  });
+
+  test.each([
+    ["DELETE", "/fine", "GET, HEAD"],
+    ["OPTIONS", "/fine?more", "GET, HEAD"],
+    ["PROPFIND", "/fine", "GET, HEAD"],
+    ["GET", "/body", "POST"],
+    ["PUT", "/items/one", "GET, HEAD"],
+    ["POST", "/packed/one.tar.gz", "GET, HEAD"],
+    ["POST", "/chosen/one/of/many", "GET, HEAD"],
+  ])("%s %s: 405, with what there is", async (method, path, allow) => {
+    const answer = await fetch(`${served.url}${path}`, { method });
+    expect(answer.headers.get("allow")).toBe(allow);
+    const { detail } = await expectProblem(answer, 405);
+    expect(detail).toContain(`takes ${allow}, not ${method}`);
   });
 });
 

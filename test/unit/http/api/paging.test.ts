@@ -19,7 +19,8 @@ test("pages are the whole list, each entry once, whatever the limit", () => {
       let cursor: string | undefined = undefined;
       do {
         const part: ReturnType<typeof partOf<{ repo: string; order: string }>> = partOf(list, {
-          after: placeOf(cursor),
+          of: "things",
+          after: placeOf("things", cursor),
           limit,
           matches: all,
         });
@@ -33,27 +34,46 @@ test("pages are the whole list, each entry once, whatever the limit", () => {
 });
 
 test("what comes before the place while somebody pages moves nothing, what comes after it is there", () => {
-  const { next } = partOf(listed({ files: ["b", "d", "f"] }), { after: null, limit: 2, matches: all });
+  const { next } = partOf(listed({ files: ["b", "d", "f"] }), { of: "things", after: null, limit: 2, matches: all });
   const changed = listed({ files: ["a", "b", "c", "e", "g"] });
-  const { entries } = partOf(changed, { after: placeOf(next), limit: 5, matches: all });
+  const { entries } = partOf(changed, { of: "things", after: placeOf("things", next), limit: 5, matches: all });
   expect(entries.map(({ order }) => order)).toEqual(["e", "g"]);
 });
 
 test("a page that ends where the list does has no next", () => {
-  const { entries, next } = partOf(listed({ files: ["a", "b"] }), { after: null, limit: 2, matches: all });
+  const { entries, next } = partOf(listed({ files: ["a", "b"] }), {
+    of: "things",
+    after: null,
+    limit: 2,
+    matches: all,
+  });
   expect([entries.length, next]).toEqual([2, undefined]);
 });
 
 test("what does not match does not count", () => {
   const matches = ({ order }: { order: string }) => order > "b";
-  const { entries, next } = partOf(listed({ files: ["a", "b", "c", "d"] }), { after: null, limit: 1, matches });
+  const { entries, next } = partOf(listed({ files: ["a", "b", "c", "d"] }), {
+    of: "things",
+    after: null,
+    limit: 1,
+    matches,
+  });
   expect(entries.map(({ order }) => order)).toEqual(["c"]);
-  expect(placeOf(next)).toEqual({ repo: "files", order: "c" });
+  expect(placeOf("things", next)).toEqual({ repo: "files", order: "c" });
 });
 
-test.each(["", "x", "AAAA", "e30", "W10", "WyJhIl0", "WyJhIiwxXQ", "WyJhIiwiYiIsImMiXQ", "bnVsbA", "../..", "💥"])(
+test("a place in one list is none in another", () => {
+  const { next } = partOf(listed({ files: ["a", "b"] }), { of: "things", after: null, limit: 1, matches: all });
+  expect(placeOf("things", next)).toEqual({ repo: "files", order: "a" });
+  expect(() => placeOf("others", next)).toThrow(HttpProblem);
+});
+
+const cursors = [null, [], ["a"], ["a", 1], ["things"], ["things", "a"], ["things", "a", 1], ["things", "a", "b", "c"]];
+const texts = cursors.map((cursor) => Buffer.from(JSON.stringify(cursor)).toString("base64url"));
+
+test.each(["", "x", "AAAA", "e30", ...texts, "../..", "💥"])(
   "a cursor that no answer gave is refused: %s",
   (cursor) => {
-    expect(() => placeOf(cursor)).toThrow(HttpProblem);
+    expect(() => placeOf("things", cursor)).toThrow(HttpProblem);
   },
 );

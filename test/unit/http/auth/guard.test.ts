@@ -111,11 +111,17 @@ describe("with tokens", () => {
     await using served = await serve(routes, { access: ACCESS });
     const change = await ask(served, "/change", { method: "POST", authorization: "Bearer of-ann" });
     expect(change.status).toBe(403);
-    expect(change.body).toMatchObject({ detail: "ann may not update configapps.fssync.dev of all repos" });
+    expect(change.body).toMatchObject({
+      detail: "ann may not update configapps.fssync.dev of all repos; a token needs the role operate for it",
+    });
     const other = await ask(served, "/read/other", { authorization: "Bearer of-ann" });
-    expect(other.body).toMatchObject({ detail: "ann may not get configapps.fssync.dev of repo other" });
+    expect(other.body).toMatchObject({
+      detail: "ann may not get configapps.fssync.dev of repo other; a token needs the role read for it",
+    });
     const secret = await ask(served, "/secret", { authorization: "Bearer of-ann" });
-    expect(secret.body).toMatchObject({ detail: "ann may not get configapps.fssync.dev/secrets of all repos" });
+    expect(secret.body).toMatchObject({
+      detail: "ann may not get configapps.fssync.dev/secrets of all repos; a token needs the role pull for it",
+    });
     expect((await ask(served, "/secret", { authorization: "Bearer of-root" })).status).toBe(200);
   });
 

@@ -49,7 +49,7 @@ export function reposNamed(site: Site, name: string | undefined): readonly RepoC
 }
 
 /** 404, unless a repo that was not read yet may have it: 503. */
-export function noFolder(repos: readonly RepoController[], id: AppId): HttpProblem {
+function noFolder(repos: readonly RepoController[], id: AppId): HttpProblem {
   const unread = repos.find(({ fleet }) => !fleet.wasRead);
   if (!unread) return new HttpProblem(404, `no app ${appKey(id)}`, { reason: "UnknownName" });
   return new HttpProblem(503, `the Git repo of ${unread.repo} was not read yet`, { headers: { "retry-after": "5" } });

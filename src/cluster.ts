@@ -142,7 +142,7 @@ export async function assembleCluster(
       starting = false;
       desk = undefined;
     });
-    await work({ controller, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
+    await work({ controller, operations, controlSocket: join(runDir, CONTROL_SOCKET), start, lost });
   }
 
   let answered = false;

@@ -9,6 +9,7 @@ import type { HttpTelemetry } from "../ports/http-telemetry.ts";
 import type { StatusStore } from "../ports/status-store.ts";
 import type { SuspendedTarget } from "../ports/suspender.ts";
 import type { Controller } from "../reconcile/controller.ts";
+import type { Operations } from "../reconcile/operations.ts";
 import type { Globals, InKubernetes, LeaderElection, ServerOptions } from "./globals.ts";
 
 /** What the composition root makes for commands; they know no adapter. */
@@ -44,6 +45,7 @@ export interface StatusReader extends Pick<StatusStore, "load" | "repos">, Async
 /** One time as leader. */
 export interface Leadership {
   readonly controller: Controller;
+  readonly operations: Operations;
   readonly controlSocket: string;
   /** Takes up every ConfigRepo; resolves when each was looked at once. */
   readonly start: () => Promise<void>;

@@ -51,6 +51,7 @@ export class Operations implements AsyncDisposable {
   /** The apps on hosts of each that runs. */
   readonly #running = new Map<SyncOperation, number>();
   #ended: FssyncError | null = null;
+  #refused: FssyncError | null = null;
 
   constructor(options: { controller: Controller; clock: Clock; limits?: Partial<typeof LIMITS> }) {
     this.#controller = options.controller;
@@ -88,6 +89,11 @@ export class Operations implements AsyncDisposable {
     if (milliseconds > 0) await sleep(this.#clock, milliseconds, AbortSignal.any([over, signal]));
   }
 
+  /** None is begun any more, for this reason; those that run go on. */
+  refuse(error: FssyncError): void {
+    this.#refused ??= error;
+  }
+
   /** Those that run are over, for this reason, and none is begun any more. */
   end(error: FssyncError): void {
     this.#ended ??= error;
@@ -107,6 +113,7 @@ export class Operations implements AsyncDisposable {
       if (known.request !== digestOf(request)) return { refused: "KeyReused" };
       return operation ? { operation, repeated: true } : { refused: "Forgotten" };
     }
+    if (this.#refused) throw this.#refused;
     return this.#running.size >= this.#limits.running ? { refused: "TooMany" } : undefined;
   }
 

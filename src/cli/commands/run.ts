@@ -5,9 +5,9 @@ import { loadCertificate } from "../../http/certificate-files.ts";
 import { listen } from "../../http/listen.ts";
 import { metricsServer, publicServer } from "../../http/server.ts";
 import type { Site, SiteDesk } from "../../http/site.ts";
+import { FssyncError } from "../../model/errors.ts";
 import { aborted, orAborted } from "../../ports/abort.ts";
 import type { Access } from "../../ports/access.ts";
-import type { Controller } from "../../reconcile/controller.ts";
 import { apiOf, openAccess, refuseContradictions } from "../api-access.ts";
 import type { Leadership } from "../builders.ts";
 import type { InKubernetes, LeaderElection, ServerOptions } from "../globals.ts";
@@ -61,7 +61,7 @@ async function runStandalone(context: Context, options: ServerOptions): Promise<
 
   await aborted(signal);
   notReady = "stopping";
-  await drain(context, controller, DRAIN_DEADLINE);
+  await drain(context, desk, DRAIN_DEADLINE);
 }
 
 async function runInCluster(context: Context, options: InKubernetes & LeaderElection & ServerOptions): Promise<void> {
@@ -95,13 +95,19 @@ async function lead(context: Context, leadership: Leadership, deadline: number):
     await orAborted(start(), over);
     await aborted(over);
     if (lost.aborted) log.warn("leadership is lost: the syncs under way were ended");
-    else await drain(context, controller, deadline);
+    else await drain(context, leadership, deadline);
   } finally {
     await control.close();
   }
 }
 
-async function drain({ log, impatient }: Context, controller: Controller, deadline: number): Promise<void> {
+/** What was begun goes on meanwhile and is answered; nothing else is begun. */
+async function drain(
+  { log, impatient }: Context,
+  { controller, operations }: Pick<SiteDesk, "controller" | "operations">,
+  deadline: number,
+): Promise<void> {
+  operations.refuse(new FssyncError("Interrupted", "fssync was told to stop"));
   impatient.addEventListener("abort", () => controller.kill(), { once: true });
   const drained = await controller.drain(deadline);
   if (drained) log.info("drained");

@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
+import { FssyncError } from "../../../src/model/errors.ts";
 import { Controller, type SyncRequest } from "../../../src/reconcile/controller.ts";
 import { Operations } from "../../../src/reconcile/operations.ts";
 import { quiet } from "../../support/fakes.ts";
@@ -41,14 +42,13 @@ test("an operation whose repo ends has failed, and says to ask again", async () 
   ]);
 });
 
-test("who waits for a sync or a look on the control socket when the repo ends is told so", async () => {
+test("who waits for a sync on the control socket when the repo ends is told so", async () => {
   const { rig, controller } = await setUp();
   const sync = controller.sync(FULL, () => {}, forever);
-  const verify = controller.verify({ apps: [], hosts: [], contents: false }, () => {}, forever);
-  const told = [expect(sync).rejects.toMatchObject(interrupted), expect(verify).rejects.toMatchObject(interrupted)];
+  const told = expect(sync).rejects.toMatchObject(interrupted);
   await quiet();
   await rig.controller[Symbol.asyncDispose]();
-  await Promise.all(told);
+  await told;
 });
 
 test("what is asked of a repo that has ended is over at once", async () => {
@@ -56,4 +56,18 @@ test("what is asked of a repo that has ended is over at once", async () => {
   await rig.controller[Symbol.asyncDispose]();
   await expect(rig.controller.request({}, FULL).finished).rejects.toMatchObject(interrupted);
   await expect(rig.controller.verify({}, { contents: false }).finished).rejects.toMatchObject(interrupted);
+});
+
+test("while a process ends nothing is begun any more, and what runs goes on", async () => {
+  const { rig, controller } = await setUp();
+  const operations = new Operations({ controller, clock: rig.clock });
+  onTestFinished(() => operations[Symbol.asyncDispose]());
+  const asker = { by: "me", key: "one" };
+  const begun = await operations.begin(FULL, asker, forever);
+  if ("refused" in begun) throw new Error(begun.refused);
+  operations.refuse(new FssyncError("Interrupted", "fssync was told to stop"));
+  await expect(operations.begin(FULL, { by: "me" }, forever)).rejects.toMatchObject({ reason: "Interrupted" });
+  const again = await operations.begin(FULL, asker, forever);
+  expect("operation" in again && again.operation === begun.operation).toBe(true);
+  expect(begun.operation.phase).toBe("Running");
 });

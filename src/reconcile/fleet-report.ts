@@ -79,7 +79,9 @@ export class FleetReport {
   /** Brings it up to date with all that was so before the call. */
   async upToDate(): Promise<void> {
     for (const app of this.#takeMoved()) this.#moved.add(app);
-    await (this.#moved.size > 0 || this.#suspended === null ? this.#looks.run() : this.#looks.settled);
+    // What only the store knows does not move when it is suspended.
+    const isStale = this.#moved.size > 0 || this.#suspended !== this.#parts.suspension.now;
+    await (isStale ? this.#looks.run() : this.#looks.settled);
   }
 
   /** Another number whenever something else is said than before. */

@@ -119,7 +119,7 @@ export class Operations implements AsyncDisposable {
 
   /** How much it would have to keep, by what is known now. */
   #resultsOf(request: SyncRequest): number {
-    const parts = select(this.#controller.repos, request);
+    const parts = select(this.#controller.running, request);
     return sumOf(
       parts.map(({ repo, selection }) =>
         sumOf([...selectedHosts(repo.fleet, selection)].map(({ apps }) => apps.length)),

@@ -34,7 +34,7 @@ export class Suspension {
   }
 
   /** Returns the apps that look otherwise now. */
-  set(next: Suspended, fleet: Pick<Fleet, "desired" | "hosts">): ReadonlySet<AppKey> {
+  set(next: Suspended, fleet: Pick<Fleet, "known" | "recordOf">): ReadonlySet<AppKey> {
     const [before, said] = [this.#now, this.#said];
     this.#now = next;
     this.#said = saidOf(next);
@@ -42,14 +42,14 @@ export class Suspension {
       const [now, then] = [this.#said.get(keyOf(target)), said.get(keyOf(target))];
       return now?.by !== then?.by || now?.reason !== then?.reason;
     };
-    if (before.repo !== next.repo || saysOtherwise({})) return new Set(fleet.desired.keys());
+    if (before.repo !== next.repo || saysOtherwise({})) return new Set(fleet.known.keys());
     const hosts = [...before.hosts.union(next.hosts)].filter(
       (host) => before.hosts.has(host) !== next.hosts.has(host) || saysOtherwise({ host }),
     );
     const apps = [...before.apps.union(next.apps)].filter(
       (app) => before.apps.has(app) !== next.apps.has(app) || saysOtherwise({ app }),
     );
-    return new Set([...apps, ...hosts.flatMap((key) => fleet.hosts.get(key)?.apps ?? [])]);
+    return new Set([...apps, ...hosts.flatMap((key) => [...(fleet.recordOf(key)?.apps.keys() ?? [])])]);
   }
 
   holds(app: AppKey, host: HostKey): boolean {

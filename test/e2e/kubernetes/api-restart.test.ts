@@ -47,7 +47,7 @@ describeOwnKube("the API while a ConfigRepo is taken up", () => {
 
     // A change of the specification, with an operation under way whose second host waits for its turn.
     const hosts = world.world.fleet.hosts;
-    await Promise.all(hosts.map((host) => host.freeze()));
+    for (const host of hosts) await host.freeze();
     const operation = await post(first.url, { all: true, full: true });
     expect(operation.status).toBe(202);
     const { id } = (await operation.json()) as Operation;
@@ -65,7 +65,7 @@ describeOwnKube("the API while a ConfigRepo is taken up", () => {
     const followed = async () => (await (await fetch(`${first.url}/api/v1/operations/${id}`)).json()) as Operation;
     await until(async () => (await followed()).phase === "Failed", 60_000, "the operation to end");
     expect(await followed()).toMatchObject({ message: expect.stringContaining("ask again") as string });
-    await Promise.all(hosts.map((host) => host.thaw()));
+    for (const host of hosts) await host.thaw();
     await until(() => probe.seen.has("503"), 60_000, "the repo to be started anew");
     await until(async () => (await fetch(`${first.url}/api/v1/hosts`)).status === 200, 60_000, "it to be back");
     const seen = await probe.end();

@@ -303,7 +303,7 @@ describe("ConfigRepo", () => {
 
   test("one that is suspended from its beginning says that", () => {
     const { rig, repo, publisher } = new Published();
-    const nothing = { desired: new Map(), hosts: new Map() };
+    const nothing = { known: new Map(), recordOf: () => null };
     rig.controller.suspension.set({ repo: true, apps: new Set(), hosts: new Set() }, nothing);
     publisher.publish();
     expect(repo).toMatchObject([{ conditions: [{ type: "Ready", status: "False", reason: "Suspended" }] }]);

@@ -1,9 +1,10 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
 import { FssyncError } from "../../../src/model/errors.ts";
-import type { AskedOf } from "../../../src/reconcile/suspension.ts";
+import type { HostKey } from "../../../src/model/host.ts";
+import { Suspension, type AskedOf } from "../../../src/reconcile/suspension.ts";
 import { quiet } from "../../support/fakes.ts";
-import { makeHost } from "../../support/factories.ts";
+import { makeApp, makeHost, makeRecord } from "../../support/factories.ts";
 import { Rig } from "./rig.ts";
 
 const WEB: AppKey = "nginx/prod/web";
@@ -157,4 +158,14 @@ test("a look again asks Git and inventory and tries hosts that wait for their re
   expect(rig.source.polls).toBe(polls + 1);
   expect(rig.transport.applies).toHaveLength(tried + 2);
   expect(rig.record(h0.key, WEB)?.failure).toBeNull();
+});
+
+test("what only the store knows looks otherwise too: a repo, or a host, of which Git and inventory have not spoken", () => {
+  const { key, digest, revision } = makeApp(WEB, { a: "1" });
+  const known = new Map([[WEB, { key, digest, revision, seenAt: 0, refused: null }]]);
+  const apps = new Map([[WEB, makeRecord(null)]]);
+  const fleet = { known, recordOf: (host: HostKey) => ({ key: host, address: "h0", port: 22, root: "/", apps }) };
+  const suspension = new Suspension(false);
+  expect(suspension.set({ ...NOBODY, hosts: new Set([h0.key]) }, fleet)).toEqual(new Set([WEB]));
+  expect(suspension.set({ ...NOBODY, repo: true }, fleet)).toEqual(new Set([WEB]));
 });

@@ -116,7 +116,13 @@ describe("the end of the process", () => {
       headers,
       body: JSON.stringify({ all: true, full: true }),
     });
-    await until(async () => controller.log.some(({ event }) => event === "ApiCall"), 10_000, "the sync to be asked");
+    const begun = async () => {
+      const { items } = (await (await controller.get("/api/v1/operations")).json()) as {
+        items: { counts: { total: number } }[];
+      };
+      return items[0]?.counts.total === 1;
+    };
+    await until(begun, 10_000, "the host to be asked for");
     controller.running.child.kill("SIGTERM");
     await until(async () => (await controller.get("/readyz")).status === 503, 10_000, "it to be about to stop");
     // Whoever is impatient does not wait for hosts, but for who was promised an answer.

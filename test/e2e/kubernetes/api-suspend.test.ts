@@ -47,7 +47,13 @@ describeKube("suspend and resume over the API", () => {
   beforeAll(async () => {
     kube = await startKube();
     await kube.applyCrds();
-    world = await KubeWorld.create({ kube, hosts: 2, files: { [`${WEB}/${FILE}`]: "1\n" } });
+    world = await KubeWorld.create({
+      kube,
+      hosts: 2,
+      files: { [`${WEB}/${FILE}`]: "1\n" },
+      // Longer than a term: a host that hangs is waited for to its end.
+      spec: { ssh: { connectTimeout: "60s" } },
+    });
     hosts = world.world.fleet.hosts.slice(0, 2) as [FleetHost, FleetHost];
     await world.apply();
     rights = await asChart(world);
@@ -151,6 +157,8 @@ describeKube("suspend and resume over the API", () => {
   }, 180_000);
 
   test("a sync in full is an operation, and an Event", async () => {
+    // It began to lead a moment ago.
+    await until(async () => (await controller.get("/api/v1/repos")).status === 200, 30_000, "it to lead");
     const { body } = await post<Operation>(controller, "/api/v1/sync?wait=60s", { ...APP, full: true });
     expect(body).toMatchObject({ phase: "Succeeded", counts: { total: 2, synced: 2 } });
     const events = () => world.kubectl("get", "events", "-o", "json");

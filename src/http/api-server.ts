@@ -1,6 +1,7 @@
 import type {
   FastifyBaseLogger,
   FastifyInstance,
+  FastifyReply,
   RawReplyDefaultExpression,
   RawRequestDefaultExpression,
   RawServerDefault,
@@ -16,6 +17,11 @@ export type ApiServer = FastifyInstance<
   FastifyBaseLogger,
   ZodTypeProvider
 >;
+
+/** The reply of a route that sends bytes: schemas know what JSON is made of, and nothing else. */
+export function forBytes(reply: object): FastifyReply {
+  return reply as FastifyReply;
+}
 
 /**
  * What a route asks of its caller. `open`: everybody, and the handler answers for it (health, metrics, hooks

@@ -1,8 +1,7 @@
 import { isUtf8 } from "node:buffer";
-import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { displayPath } from "../../model/path.ts";
-import type { ApiServer } from "../api-server.ts";
+import { forBytes, type ApiServer } from "../api-server.ts";
 import { hasAlready, strongEtag } from "../files/etag.ts";
 import { bodyOf, FILES_AT_A_TIME, WHOLE_MAX } from "../files/file-route.ts";
 import { Places } from "../files/places.ts";
@@ -30,8 +29,7 @@ export function staticRoute(server: ApiServer, { site, access, clock }: PublicSe
       config: { needs: { verb: "get", resource: "configapps", files: true }, compat: true },
       schema: { hide: true, params: Params, querystring: Query },
       handler: async (request, typed) => {
-        // Bytes are not what zod knows.
-        const reply = typed as unknown as FastifyReply;
+        const reply = forBytes(typed);
         const { env, app, "*": path } = request.params;
         const folder = await folderOf(site, { mod: DEFAULT_MOD, env, app }, given(request.query).repo);
         const file = folder.files.find((entry) => entry.path === path);

@@ -1,5 +1,4 @@
-import type { FastifyReply } from "fastify";
-import type { ApiServer } from "../api-server.ts";
+import { forBytes, type ApiServer } from "../api-server.ts";
 import { giveUpSignal } from "../graceful-close.ts";
 import { whoOf } from "../limits.ts";
 import type { PublicServerOptions } from "../site.ts";
@@ -36,8 +35,7 @@ export function archiveRoute(server: ApiServer, contents: Contents, { access, cl
       config: { needs: { verb: "get", resource: "configapps", files: true } },
       schema: { ...schema, hide: method === "HEAD" },
       handler: async (request, typed) => {
-        // Bytes are not what zod knows.
-        const reply = typed as unknown as FastifyReply;
+        const reply = forBytes(typed);
         const { params, query, headers } = request;
         const content = await contents.find(params, {
           revision: query.revision,

@@ -4,7 +4,7 @@ import type { FastifyReply } from "fastify";
 import type { FileEntry } from "../../model/manifest.ts";
 import { displayPath } from "../../model/path.ts";
 import type { GitSource } from "../../ports/git-source.ts";
-import type { ApiServer } from "../api-server.ts";
+import { forBytes, type ApiServer } from "../api-server.ts";
 import { giveUpSignal } from "../graceful-close.ts";
 import { whoOf } from "../limits.ts";
 import { HttpProblem } from "../problem.ts";
@@ -41,8 +41,7 @@ export function fileRoute(server: ApiServer, contents: Contents, { access, clock
       config: { needs: { verb: "get", resource: "configapps", files: true } },
       schema: { ...schema, hide: method === "HEAD" },
       handler: async (request, typed) => {
-        // Bytes are not what zod knows.
-        const reply = typed as unknown as FastifyReply;
+        const reply = forBytes(typed);
         const { params, query, headers } = request;
         const content = await contents.find(params, {
           revision: query.revision,

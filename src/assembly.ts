@@ -27,7 +27,7 @@ import type { Hook } from "./reconcile/webhooks.ts";
 import { GitMirrorSource } from "./source/git-source.ts";
 import { lockDataDir } from "./store/data-dir-lock.ts";
 import { SqliteStatusStore } from "./store/sqlite-status-store.ts";
-import { OpenSshTransport } from "./transport/openssh-transport.ts";
+import { RsyncTransport } from "./transport/rsync-transport.ts";
 import { prepareRuntimeDir, runtimeDir, shortName } from "./runtime-dir.ts";
 
 /** Beside this file, in src and in dist. */
@@ -208,9 +208,10 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
       defaults: { user: spec.ssh.user, port: spec.ssh.port },
     }),
   );
-  const { hostKeys, sudo, connectTimeout, secretRef } = spec.ssh;
+  const { client, hostKeys, sudo, connectTimeout, secretRef } = spec.ssh;
   const transport = made.use(
-    new OpenSshTransport({
+    new RsyncTransport({
+      client,
       dir: join(dir, "ssh"),
       socketDir: join(around.runDir, shortName(around.name)),
       secret: reader(secrets, secretRef),

@@ -8,17 +8,9 @@ import type { PreparedLists } from "./prepared-lists.ts";
 import { escapeControls, type ProcessResult } from "./process.ts";
 import { Unfinished } from "./programs.ts";
 import { removalCommand, removalInput, REMOVAL_DONE } from "./removal.ts";
-import { deleteArgs, sendArgs, sshArgs, type Remote } from "./rsync-args.ts";
+import { deleteRun, sendRun, type Remote } from "./rsync-args.ts";
 import { isAccountFault, isHostWide, runError } from "./rsync-errors.ts";
-
-/** Runs a program to its end within what is left of the host's time. Throws when it did not come to its end. */
-export type Run = (
-  command: "rsync" | "ssh",
-  args: readonly string[],
-  input?: Uint8Array,
-  /** See `ProcessOptions`. */
-  rawStdout?: number,
-) => Promise<ProcessResult>;
+import type { Session } from "./ssh-client.ts";
 
 /** Exit codes of a receiver that cannot delete by list: rsync 3.4.3 and its like, and very old ones. */
 const CANNOT_DELETE_BY_LIST: ReadonlySet<number | null> = new Set([1, 2, 4]);
@@ -29,7 +21,7 @@ const WITHOUT_GUARD: ReadonlySet<Reason> = new Set<Reason>(["SudoDenied", "Proto
 interface HostRunOptions {
   readonly lists: PreparedLists;
   readonly remote: Remote;
-  readonly run: Run;
+  readonly session: Session;
   /** What versions that are kept now are called by. */
   readonly stamp: string;
 }
@@ -43,7 +35,7 @@ interface HostRunOptions {
 export class HostRun {
   readonly #lists: PreparedLists;
   readonly #remote: Remote;
-  readonly #run: Run;
+  readonly #session: Session;
   readonly #stamp: string;
   /** What is still to be looked at before anything is laid on the host. */
   #guard: Guard | undefined;
@@ -55,15 +47,19 @@ export class HostRun {
   #begun = false;
   #unguarded = false;
 
-  constructor({ lists, remote, run, stamp }: HostRunOptions) {
+  constructor({ lists, remote, session, stamp }: HostRunOptions) {
     this.#lists = lists;
     this.#remote = remote;
     this.#stamp = stamp;
     this.#guard = lists.guard;
-    this.#run = async (...args) => {
-      const result = await run(...args);
+    const noted = async (running: Promise<ProcessResult>): Promise<ProcessResult> => {
+      const result = await running;
       if (!isUntouched(runError(result))) this.#begun = true;
       return result;
+    };
+    this.#session = {
+      command: (command, options) => noted(session.command(command, options)),
+      rsync: (run) => noted(session.rsync(run)),
     };
   }
 
@@ -128,8 +124,8 @@ export class HostRun {
     const list = await this.#lists.sendList(send, apps);
     const guard = this.#guard;
     const ridden = guard && riddenGuard(this.#remote, guard, this.#stamp);
-    const args = sendArgs(this.#remote, list, send.ownership, ridden);
-    const result = await this.#heeded(guard, ({ stderr }) => stderr, this.#run("rsync", args));
+    const run = this.#session.rsync(sendRun(this.#remote, list, send.ownership, ridden));
+    const result = await this.#heeded(guard, ({ stderr }) => stderr, run);
     const report = guard && this.#heed(guard, result.stderr);
     if (report && report.unkept.size > 0) {
       // Nothing was sent: the host has waited for those that can be.
@@ -150,11 +146,10 @@ export class HostRun {
   async #guardAlone(): Promise<void> {
     const guard = this.#guard;
     if (!guard) return;
-    const command = guardCommand(this.#remote, guard, this.#stamp);
-    const limit = guardAnswerLimit(guard);
+    const command = `exec ${guardCommand(this.#remote, guard, this.#stamp)}`;
+    const options = { input: guard.input, rawStdout: guardAnswerLimit(guard) };
     const said = ({ stdout }: ProcessResult) => escapeControls(Buffer.from(stdout, "latin1").toString("utf8"));
-    const run = this.#run("ssh", sshArgs(this.#remote, `exec ${command}`), guard.input, limit);
-    const result = await this.#heeded(guard, said, run);
+    const result = await this.#heeded(guard, said, this.#session.command(command, options));
     this.#heed(guard, said(result));
     const error = runError(result);
     if (error && isHostWide(error) && !WITHOUT_GUARD.has(error.reason)) throw error;
@@ -188,7 +183,7 @@ export class HostRun {
   async #delete(apps: readonly AppKey[]): Promise<FssyncError | null> {
     const paths = apps.flatMap((app) => this.#lists.passes.deletes.get(app) ?? []);
     const list = await this.#lists.deleteList(apps);
-    const result = await this.#run("rsync", deleteArgs(this.#remote, list, paths.length));
+    const result = await this.#session.rsync(deleteRun(this.#remote, list, paths.length));
     return CANNOT_DELETE_BY_LIST.has(result.exitCode) ? this.#remove(paths, []) : runError(result);
   }
 
@@ -213,7 +208,7 @@ export class HostRun {
 
   async #remove(files: readonly string[], folders: readonly string[]): Promise<FssyncError | null> {
     const command = removalCommand(this.#remote.host.root, this.#remote.sudo);
-    const result = await this.#run("ssh", sshArgs(this.#remote, command), removalInput(files, folders));
+    const result = await this.#session.command(command, { input: removalInput(files, folders) });
     const error = runError(result);
     if (error || result.stdout.includes(REMOVAL_DONE)) return error;
     return new FssyncError("ProtocolError", "the host did not run the command that removes files");

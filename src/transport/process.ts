@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { Clock } from "../ports/clock.ts";
 
 /** stdout and stderr beyond this are read and dropped: a host can flood us with either. */
-const OUTPUT_LIMIT = 64 * 1024;
+export const OUTPUT_LIMIT = 64 * 1024;
 
 /** Milliseconds for the last words of what was killed. */
 const KILLED_DRAIN = 50;
@@ -166,7 +166,7 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 }
 
 /** What comes beyond the limit is told by `onFull` and dropped. */
-function collect(stream: Readable, limit: number, onFull?: () => void): () => Buffer {
+export function collect(stream: Readable, limit: number, onFull?: () => void): () => Buffer {
   const chunks: Buffer[] = [];
   let size = 0;
   stream.on("error", () => undefined);
@@ -179,7 +179,8 @@ function collect(stream: Readable, limit: number, onFull?: () => void): () => Bu
   return () => Buffer.concat(chunks);
 }
 
-function printable(bytes: Buffer): string {
+/** What a program said, for people and patterns. */
+export function printable(bytes: Buffer): string {
   return escapeControls(bytes.toString("utf8"));
 }
 

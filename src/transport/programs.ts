@@ -1,9 +1,8 @@
 import { formatDuration } from "../model/duration.ts";
 import { asFssyncError, FssyncError } from "../model/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { WorkOptions } from "../ports/transport.ts";
 import type { Fence } from "./fence.ts";
-import type { Run } from "./host-run.ts";
+import type { Work } from "./ssh-client.ts";
 import type { ProcessOptions, ProcessResult, runProcess } from "./process.ts";
 
 interface ProgramsOptions {
@@ -16,10 +15,12 @@ interface ProgramsOptions {
   readonly clock: Clock;
 }
 
-interface Work extends WorkOptions {
-  /** The signal of the time that was allowed when the work began. */
-  readonly fence: AbortSignal;
-}
+/** Runs a program to its end within what is left of the host's time. Throws when it did not come to its end. */
+export type Run = (
+  command: "rsync" | "ssh",
+  args: readonly string[],
+  options?: Pick<ProcessOptions, "input" | "rawStdout">,
+) => Promise<ProcessResult>;
 
 /** A program that was ended before it came to its end, with what it had said by then. */
 export class Unfinished extends FssyncError {
@@ -44,7 +45,7 @@ export class Programs {
     const { dir, withAgent, start, clock } = this.#options;
     const env = childEnvironment(withAgent);
     const end = clock.monotonic() + timeout;
-    return async (command, args, input, rawStdout) => {
+    return async (command, args, { input, rawStdout } = {}) => {
       const left = end - clock.monotonic();
       if (left <= 0) throw late(timeout);
       const options: ProcessOptions = {
@@ -75,7 +76,7 @@ export function interrupted(): FssyncError {
   return new FssyncError("Interrupted", "stopped before the sync was done");
 }
 
-function late(timeout: number): FssyncError {
+export function late(timeout: number): FssyncError {
   return new FssyncError("SyncTimeout", `did not end within ${formatDuration(timeout)}`);
 }
 

@@ -1,5 +1,5 @@
-import { bracketed, type Host } from "../model/host.ts";
-import { CONFIG_FILE } from "./ssh-config.ts";
+import type { Host } from "../model/host.ts";
+import type { RsyncRun } from "./ssh-client.ts";
 
 /** Printed by the host, with what is missing after it, when an account is missing there. */
 export const OWNER_MARKER = "fssync-no-account";
@@ -14,13 +14,8 @@ export interface Ownership {
   readonly mode: number | null;
 }
 
-interface Connection {
+export interface Remote {
   readonly host: Host;
-  /** The socket of the persistent connection; `none` for a connection of its own. */
-  readonly controlPath: string;
-}
-
-export interface Remote extends Connection {
   readonly sudo: boolean;
   /** rsync on the host. */
   readonly rsyncPath: string;
@@ -43,20 +38,18 @@ export interface FileList {
  * no `--inplace`. No `-t`: the time of arrival is what an operator looks for. `guard` is shell that the
  * host runs before anything is sent.
  */
-export function sendArgs(remote: Remote, { list, source }: FileList, ownership: Ownership, guard?: string): string[] {
+export function sendRun(remote: Remote, { list, source }: FileList, ownership: Ownership, guard?: string): RsyncRun {
   const { owner, group, mode } = ownership;
-  return [
+  const options = [
     "-lpog",
     "--checksum",
     "--delay-updates",
     ...listArgs(list),
     `--chown=${owner}:${group}`,
-    ...(mode === null ? [] : [`--chmod=F${mode.toString(8).padStart(4, "0")}`]),
-    ...remoteArgs(remote, remoteRsync(remote, ownership, guard)),
-    "--",
-    `${source}/`,
-    destination(remote.host),
+    ...(mode === null ? [] : [chmodArg(mode)]),
+    ...remoteArgs(remote),
   ];
+  return run(options, remoteRsync(remote, ownership, guard), source, remote.host);
 }
 
 /**
@@ -64,47 +57,33 @@ export function sendArgs(remote: Remote, { list, source }: FileList, ownership: 
  * without them rsync takes the paths for vanished and deletes nothing. `--existing` keeps it from making
  * those parents on a host that has lost them.
  */
-export function deleteArgs(remote: Remote, { list, source }: FileList, count: number): string[] {
-  return [
+export function deleteRun(remote: Remote, { list, source }: FileList, count: number): RsyncRun {
+  const options = [
     "-lpog",
     ...listArgs(list),
     "--existing",
     "--delete-missing-args",
     `--max-delete=${count}`,
-    ...remoteArgs(remote, remoteRsync(remote)),
-    "--",
-    `${source}/`,
-    destination(remote.host),
+    ...remoteArgs(remote),
   ];
+  return run(options, remoteRsync(remote), source, remote.host);
 }
 
-/** ssh's argv for a command on the host; with a live control socket it is a client of it. */
-export function sshArgs({ host, controlPath }: Connection, command: string): string[] {
-  return [...sshOptions({ host, controlPath }), "-l", host.user, "--", host.address, command];
+export function chmodArg(mode: number): string {
+  return `--chmod=F${mode.toString(8).padStart(4, "0")}`;
 }
 
-function sshOptions({ host, controlPath }: Connection): string[] {
-  return ["-F", CONFIG_FILE, "-S", controlPath, "-p", String(host.port)];
+function run(options: string[], rsyncPath: string, source: string, { root }: Host): RsyncRun {
+  return { options, rsyncPath, source: `${source}/`, destination: root.endsWith("/") ? root : `${root}/` };
 }
 
-function listArgs(list: string): string[] {
+export function listArgs(list: string): string[] {
   return ["--from0", `--files-from=${list}`, "--no-implied-dirs"];
 }
 
-function remoteArgs(remote: Remote, rsync: string): string[] {
-  return [
-    // --secluded-args under the name that every version knows: paths never meet the host's shell.
-    "-s",
-    `--timeout=${remote.ioTimeout}`,
-    `--rsync-path=${rsync}`,
-    // rsync splits this at spaces; neither the name of the configuration nor a socket's has one.
-    "-e",
-    ["ssh", ...sshOptions(remote)].join(" "),
-  ];
-}
-
-function destination({ user, address, root }: Host): string {
-  return `${user}@${bracketed(address)}:${root.endsWith("/") ? root : `${root}/`}`;
+function remoteArgs({ ioTimeout }: Remote): string[] {
+  // --secluded-args under the name that every version knows: paths never meet the host's shell.
+  return ["-s", `--timeout=${ioTimeout}`];
 }
 
 /**
@@ -123,7 +102,7 @@ function remoteRsync({ sudo, rsyncPath }: Remote, ownership?: Ownership, guard?:
   ].join(" ");
 }
 
-function accountChecks({ owner, group }: Ownership, sudo: boolean): string[] {
+export function accountChecks({ owner, group }: Ownership, sudo: boolean): string[] {
   const checks: string[] = [];
   // root is there on every host, and a login that is not root cannot give it anything: for such a
   // login the default owner means itself.

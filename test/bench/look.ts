@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { pino } from "pino";
 import { systemClock } from "../../src/clock/system-clock.ts";
 import type { Host } from "../../src/model/host.ts";
-import { OpenSshTransport } from "../../src/transport/openssh-transport.ts";
+import { RsyncTransport } from "../../src/transport/rsync-transport.ts";
 
 export interface LookOptions {
   readonly dir: string;
@@ -26,12 +26,13 @@ const keys = new Map([
   ["identity", identity],
   ["known_hosts", knownHosts],
 ]);
-const transport = new OpenSshTransport({
+const transport = new RsyncTransport({
   dir,
   socketDir,
   secret: () => Promise.resolve(keys),
   hostKeys: "strict",
   sudo: false,
+  client: "openssh",
   connectTimeout: 10_000,
   launcher: new URL("../../src/launcher-main.ts", import.meta.url),
   clock: systemClock,

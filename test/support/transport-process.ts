@@ -5,7 +5,7 @@
 import { pino } from "pino";
 import type { Host } from "../../src/model/host.ts";
 import type { HostChange, Outcome } from "../../src/ports/transport.ts";
-import { OpenSshTransport } from "../../src/transport/openssh-transport.ts";
+import { RsyncTransport } from "../../src/transport/rsync-transport.ts";
 import { realClock } from "./fleet-clock.ts";
 
 export interface TransportProcessOptions {
@@ -25,12 +25,13 @@ const keys = new Map([
   ["identity", identity],
   ["known_hosts", knownHosts],
 ]);
-const transport = new OpenSshTransport({
+const transport = new RsyncTransport({
   dir,
   socketDir,
   secret: () => Promise.resolve(keys),
   hostKeys: "strict",
   sudo: false,
+  client: "openssh",
   connectTimeout: 5000,
   launcher: new URL("../../src/launcher-main.ts", import.meta.url),
   clock: realClock,

@@ -16,7 +16,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hostKey, type Host } from "../../../src/model/host.ts";
 import type { KnownFile } from "../../../src/ports/transport.ts";
-import { OpenSshTransport, type OpenSshTransportOptions } from "../../../src/transport/openssh-transport.ts";
+import { RsyncTransport, type RsyncTransportOptions } from "../../../src/transport/rsync-transport.ts";
 import { startFleet, until, type Fleet, type FleetHost } from "../../support/fleet.ts";
 import { Snapshots } from "../../support/fleet-change.ts";
 import { realClock } from "../../support/fleet-clock.ts";
@@ -24,12 +24,12 @@ import { hasCommand } from "../../support/fleet/processes.ts";
 
 const APP = "m/e/a";
 
-describe("the connections of OpenSshTransport", () => {
+describe("the connections of RsyncTransport", () => {
   let fleet: Fleet;
   let snapshots: Snapshots;
   let socketDir: string;
   let secret: Map<string, string>;
-  let made: OpenSshTransport[];
+  let made: RsyncTransport[];
 
   beforeEach(async () => {
     fleet = await startFleet({ hosts: 3, kind: "ports" });
@@ -48,13 +48,14 @@ describe("the connections of OpenSshTransport", () => {
     rmSync(socketDir, { recursive: true, force: true });
   });
 
-  function make(options: Partial<OpenSshTransportOptions> = {}) {
-    const transport = new OpenSshTransport({
+  function make(options: Partial<RsyncTransportOptions> = {}) {
+    const transport = new RsyncTransport({
       dir: join(fleet.dir, "work"),
       socketDir,
       secret: () => Promise.resolve(secret),
       hostKeys: "strict",
       sudo: false,
+      client: "openssh",
       connectTimeout: 5000,
       clock: realClock,
       log: pino({ level: "silent" }),
@@ -69,7 +70,7 @@ describe("the connections of OpenSshTransport", () => {
   }
 
   async function sync(
-    transport: OpenSshTransport,
+    transport: RsyncTransport,
     machine: FleetHost,
     text = String(Math.random()),
     replaces: readonly KnownFile[] = [],
@@ -209,7 +210,7 @@ describe("the connections of OpenSshTransport", () => {
 
   describe("files that somebody else changed, with sudo", () => {
     /** A sudo that lets only these words through. */
-    async function withSudo(machine: FleetHost, allowed: string): Promise<OpenSshTransport> {
+    async function withSudo(machine: FleetHost, allowed: string): Promise<RsyncTransport> {
       const bin = join(fleet.dir, "bin");
       mkdirSync(bin);
       const refuse = `echo "sudo: a password is required" >&2; exit 1`;
@@ -221,7 +222,7 @@ describe("the connections of OpenSshTransport", () => {
       return make({ sudo: true });
     }
 
-    async function replace(transport: OpenSshTransport, machine: FleetHost) {
+    async function replace(transport: RsyncTransport, machine: FleetHost) {
       const app = { ...snapshots.app(APP, { "etc/a": "2" }), replaces: [{ path: "etc/a", checksums: [] }] };
       await using prepared = await transport.prepare({ ...snapshots.change([app]), keepVersions: 5 });
       const { outcome, replaced } = await transport.apply(asHost(machine), prepared, options);

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { hostKey } from "../../../src/model/host.ts";
-import { OpenSshTransport } from "../../../src/transport/openssh-transport.ts";
+import { RsyncTransport } from "../../../src/transport/rsync-transport.ts";
 import { realClock } from "../../support/fleet-clock.ts";
 import { Snapshots } from "../../support/fleet-change.ts";
 import { startFleet } from "../../support/fleet.ts";
@@ -22,12 +22,13 @@ test("a host that cannot tell what somebody changed is said once, with what foll
     ["identity", readFileSync(fleet.identityFile, "utf8")],
     ["known_hosts", fleet.knownHosts],
   ]);
-  await using transport = new OpenSshTransport({
+  await using transport = new RsyncTransport({
     dir: join(fleet.dir, "transport"),
     socketDir: join(fleet.dir, "s"),
     secret: () => Promise.resolve(secret),
     hostKeys: "strict",
     sudo: false,
+    client: "openssh",
     connectTimeout: 5000,
     clock: realClock,
     log,

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll } from "vitest";
-import { OpenSshTransport } from "../../../src/transport/openssh-transport.ts";
+import { RsyncTransport } from "../../../src/transport/rsync-transport.ts";
 import { transportContract, type TransportFactory } from "../../contract/transport.ts";
 import { transportDriftContract } from "../../contract/transport-drift.ts";
 import { realClock } from "../../support/fleet-clock.ts";
@@ -17,7 +17,7 @@ afterAll(() => rmSync(socketDir, { recursive: true, force: true }));
 const launcher = new URL("../../../src/launcher-main.ts", import.meta.url);
 
 const make: TransportFactory = (options) =>
-  new OpenSshTransport({ ...options, socketDir, sudo: false, launcher, clock: realClock, log });
+  new RsyncTransport({ ...options, socketDir, sudo: false, client: "openssh", launcher, clock: realClock, log });
 
-transportContract("OpenSshTransport", make);
-transportDriftContract("OpenSshTransport", make);
+transportContract("RsyncTransport", make);
+transportDriftContract("RsyncTransport", make);

@@ -128,7 +128,7 @@ describe.each(hostShells())("the guard, as $name runs it", ({ name: shell, path 
 
   function remote(): Remote {
     const host = { key: "h:22", address: "h", port: 22, user: "root", root };
-    return { host, controlPath: "none", sudo: false, rsyncPath: "rsync", ioTimeout: 60 };
+    return { host, sudo: false, rsyncPath: "rsync", ioTimeout: 60 };
   }
 
   /** In a session of its own. */

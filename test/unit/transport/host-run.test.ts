@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { FssyncError, REASONS } from "../../../src/model/errors.ts";
-import { HostRun, type Run } from "../../../src/transport/host-run.ts";
+import { HostRun } from "../../../src/transport/host-run.ts";
+import type { Session } from "../../../src/transport/ssh-client.ts";
 import type { PreparedLists } from "../../../src/transport/prepared-lists.ts";
 import { NOTHING } from "../../../src/transport/process.ts";
 import { Unfinished } from "../../../src/transport/programs.ts";
 
 const HOST = { key: "h:22", address: "h", port: 22, user: "root", root: "/" };
-const REMOTE = { host: HOST, controlPath: "none", sudo: false, rsyncPath: "rsync", ioTimeout: 60 };
+const REMOTE = { host: HOST, sudo: false, rsyncPath: "rsync", ioTimeout: 60 };
 const REFUSED = "ssh: connect to host h port 22: Connection refused";
 
 /** Two sends of one app, of different ownership. */
@@ -22,9 +23,16 @@ function lists(): PreparedLists {
 }
 
 /** A host whose runs end like this, one after the other. */
+type Run = Session["command"] & Session["rsync"];
+
 function hostThat(...endings: { exitCode: number; stderr: string }[]): HostRun {
   const run: Run = async () => ({ ...endings.shift()!, stdout: "" }) as never;
-  return new HostRun({ lists: lists(), remote: REMOTE, run, stamp: "20261122T224501.123Z" });
+  return new HostRun({
+    lists: lists(),
+    remote: REMOTE,
+    session: { command: run, rsync: run },
+    stamp: "20261122T224501.123Z",
+  });
 }
 
 describe("a host that cannot be reached", () => {
@@ -51,7 +59,12 @@ describe("what the guard said", () => {
   ])("counts though the run is ended then: %s", async (_, printed, words) => {
     const run: Run = () => Promise.reject(new Unfinished(late, { ...NOTHING, ...words, timedOut: true }));
     const guarded = Object.assign(lists(), { guard: { ...guard, printed } });
-    const hostRun = new HostRun({ lists: guarded, remote: REMOTE, run, stamp: "20261122T224501.123Z" });
+    const hostRun = new HostRun({
+      lists: guarded,
+      remote: REMOTE,
+      session: { command: run, rsync: run },
+      stamp: "20261122T224501.123Z",
+    });
     await expect(hostRun.all()).rejects.toMatchObject({ reason: "SyncTimeout" });
     expect([...hostRun.replaced]).toEqual([
       ["m/e/a", [{ path: "x", kept: "/var/lib/fssync/replaced/x.20261122T224501.123Z" }]],
@@ -61,7 +74,12 @@ describe("what the guard said", () => {
   test("counts though the connection is lost then", async () => {
     const run: Run = async () => ({ ...NOTHING, exitCode: 255, stdout: said, stderr: REFUSED });
     const guarded = Object.assign(lists(), { guard: { ...guard, printed: undefined } });
-    const hostRun = new HostRun({ lists: guarded, remote: REMOTE, run, stamp: "20261122T224501.123Z" });
+    const hostRun = new HostRun({
+      lists: guarded,
+      remote: REMOTE,
+      session: { command: run, rsync: run },
+      stamp: "20261122T224501.123Z",
+    });
     await expect(hostRun.all()).rejects.toMatchObject({ reason: "ConnectRefused" });
     expect(hostRun.replaced.size).toBe(1);
   });

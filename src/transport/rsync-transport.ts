@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
-import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
+import { asFssyncError, FssyncError } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { Clock } from "../ports/clock.ts";
 import type {
@@ -18,25 +18,32 @@ import type {
 import { Fence, instantIn } from "./fence.ts";
 import { CHANGE_PREFIX, prepareSocketFolder, prepareWorkFolder } from "./folders.ts";
 import { versionStamp } from "./guard.ts";
-import { HostRun, type Run } from "./host-run.ts";
+import { HostRun } from "./host-run.ts";
 import { scriptError } from "./host-shell.ts";
 import { Inspector, type Question } from "./inspector.ts";
 import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
-import { Masters } from "./masters.ts";
+import { OpenSshClient } from "./openssh-client.ts";
 import { PreparedLists } from "./prepared-lists.ts";
 import { runProcess, type ProcessResult } from "./process.ts";
 import { interrupted, Programs } from "./programs.ts";
 import { parseReading, readingCommand, readingInput, readingLimit } from "./reading.ts";
-import { sshArgs, type Remote } from "./rsync-args.ts";
+import type { Remote } from "./rsync-args.ts";
+import type { Session, SshClient } from "./ssh-client.ts";
 import { SshFiles } from "./ssh-files.ts";
+import { BatchRuns } from "./batch/batch-runs.ts";
+import { BuiltinClient } from "./builtin/builtin-client.ts";
 
 /** Seconds without a byte from the host. Longer than ssh's own keepalive, which knows better why. */
 const IO_TIMEOUT = 60;
 
-export interface OpenSshTransportOptions {
+export interface RsyncTransportOptions {
   /** Folder for ssh's configuration, keys and lists; nobody else's. Made with mode 0700. */
   readonly dir: string;
+  /** How hosts are reached. */
+  readonly client: "builtin" | "openssh";
+  /** False: plain rsync for every host, also where one batch would do. */
+  readonly batches?: boolean;
   /** Short absolute folder for control sockets; made with mode 0700, refused when others may enter it. */
   readonly socketDir: string;
   /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys and known hosts. */
@@ -58,17 +65,16 @@ export interface OpenSshTransportOptions {
 }
 
 /**
- * The host's own OpenSSH and rsync: one rsync per host and ownership over one persistent connection
- * per host. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
+ * rsync on both sides. What a group of hosts needs is written once, as a batch, and laid on each by one command over its
+ * connection; where that cannot be, one rsync per host and ownership. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
  * receiver has taken part to the end of the protocol, so that a program that merely exits with 0 is
  * a ProtocolError. One that lies through the whole protocol is for `verify` to find.
  */
-export class OpenSshTransport implements Transport {
-  readonly #options: OpenSshTransportOptions;
-  readonly #files: SshFiles;
-  readonly #masters: Masters;
+export class RsyncTransport implements Transport {
+  readonly #options: RsyncTransportOptions;
+  readonly #client: SshClient;
+  readonly #batches: BatchRuns | undefined;
   readonly #launcher: Launcher | undefined;
-  readonly #programs: Programs;
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
@@ -78,16 +84,22 @@ export class OpenSshTransport implements Transport {
   #folders: Promise<void> | undefined;
   #changes = 0;
 
-  constructor(options: OpenSshTransportOptions) {
+  constructor(options: RsyncTransportOptions) {
     const { dir, secret, secretName, hostKeys, connectTimeout, clock } = options;
     this.#options = options;
-    this.#files = new SshFiles({ dir, secret, secretName, hostKeys, connectTimeout, clock });
-    this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
+    const files = new SshFiles({ dir, secret, secretName, hostKeys, connectTimeout, clock });
     this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
     // The launcher keeps one as well: it goes on while this process is stopped.
     this.#fence = new Fence({ clock, over: () => endLeftovers(dir) });
     const start: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
-    this.#programs = new Programs({ dir, withAgent: secret === undefined, start, fence: this.#fence, clock });
+    const programs = new Programs({ dir, withAgent: secret === undefined, start, fence: this.#fence, clock });
+    const { socketDir, maxMasters, log } = options;
+    const openssh = new OpenSshClient({ files, programs, socketDir, maxMasters, log });
+    if (options.client === "openssh") this.#client = openssh;
+    else {
+      this.#client = new BuiltinClient({ ...options, files, openssh });
+      if (options.batches ?? true) this.#batches = new BatchRuns({ dir, programs, clock, log });
+    }
   }
 
   async prepare(change: HostChange): Promise<PreparedChange> {
@@ -136,7 +148,7 @@ export class OpenSshTransport implements Transport {
     await Promise.allSettled(this.#running);
     this.#fence[Symbol.dispose]();
     await this.#fence.cleared();
-    await this.#masters.endAll();
+    await this.#client[Symbol.asyncDispose]();
     await this.#launcher?.[Symbol.asyncDispose]();
   }
 
@@ -150,10 +162,11 @@ export class OpenSshTransport implements Transport {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
     if (this.#fence.check().aborted) throw interrupted();
-    if (isEmpty(change.change)) return new Map(change.change.apps.map(({ app }) => [app, null]));
+    if (isEmpty(change.change)) return allApplied(change.change);
     const { clock } = this.#options;
-    return this.#on(host, options, async (remote, run) => {
-      const hostRun = new HostRun({ lists: change, remote, run, stamp: versionStamp(clock.now()) });
+    return this.#on(host, options, async (remote, session) => {
+      if (await this.#batches?.lay(change, remote, session)) return allApplied(change.change);
+      const hostRun = new HostRun({ lists: change, remote, session, stamp: versionStamp(clock.now()) });
       try {
         const outcome = await hostRun.all();
         if (hostRun.unguarded) this.#tellUnguarded(host);
@@ -173,8 +186,8 @@ export class OpenSshTransport implements Transport {
 
   /** What one command on the host says. Throws when it did not end well. */
   #ask(host: Host, { command, input, limit }: Question, options: WorkOptions): Promise<ProcessResult> {
-    return this.#on(host, options, async (remote, run) => {
-      const result = await run("ssh", sshArgs(remote, command), input, limit);
+    return this.#on(host, options, async (_, session) => {
+      const result = await session.command(command, { input, rawStdout: limit });
       if (result.flooded) throw new FssyncError("ProtocolError", "the host said more than its files have to say");
       const error = scriptError(result);
       if (error) throw error;
@@ -183,7 +196,7 @@ export class OpenSshTransport implements Transport {
   }
 
   /** Works on a host over its connection, within the time that is given and allowed. Rejects with what `work` throws. */
-  async #on<T>(host: Host, options: WorkOptions, work: (remote: Remote, run: Run) => Promise<T>): Promise<T> {
+  async #on<T>(host: Host, options: WorkOptions, work: (remote: Remote, session: Session) => Promise<T>): Promise<T> {
     const running = this.#connected(host, options, work);
     this.#running.add(running);
     try {
@@ -196,19 +209,16 @@ export class OpenSshTransport implements Transport {
   async #connected<T>(
     host: Host,
     { timeout, signal }: WorkOptions,
-    work: (remote: Remote, run: Run) => Promise<T>,
+    work: (remote: Remote, session: Session) => Promise<T>,
   ): Promise<T> {
     const fence = this.#fence.check();
     if (fence.aborted) throw interrupted();
-    const run = this.#programs.run({ timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence });
     await this.#ready();
     await this.#fence.cleared();
-    if (await this.#files.refresh()) await this.#masters.retireAll();
-    try {
-      return await this.#masters.with(host, (controlPath) => work(this.#remote(host, controlPath), run));
-    } catch (error) {
-      throw await this.#afterFailure(host, asFssyncError(error));
-    }
+    const { sudo, rsyncPath = "rsync" } = this.#options;
+    const remote: Remote = { host, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
+    const limits = { timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence };
+    return this.#client.with(host, limits, (session) => work(remote, session));
   }
 
   #ready(): Promise<void> {
@@ -220,36 +230,14 @@ export class OpenSshTransport implements Transport {
     this.#folders.catch(() => (this.#folders = undefined));
     return this.#folders;
   }
-
-  #remote(host: Host, controlPath: string): Remote {
-    const { sudo, rsyncPath = "rsync" } = this.#options;
-    return { host, controlPath, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
-  }
-
-  /** A connection that may be dead, or on which the host may still be at work, is not used again. */
-  async #afterFailure(host: Host, error: FssyncError): Promise<FssyncError> {
-    this.#options.log.debug({ host: host.key, reason: error.reason, message: error.message }, "host failed");
-    if (error.reason === "ProtocolError" && error.message.includes("connection unexpectedly closed")) {
-      // rsync saw its input end and says no more; whether the connection ended under it, its master knows.
-      if (!(await this.#masters.lives(host))) return this.#lost(host, error);
-    }
-    if (KEYS_MAY_BE_OLD.has(error.reason)) this.#files.expire();
-    const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
-    if (unsure || error.info.state === "Unreachable") await this.#masters.drop(host);
-    return error;
-  }
-
-  async #lost(host: Host, error: FssyncError): Promise<FssyncError> {
-    await this.#masters.drop(host);
-    return new FssyncError("ConnectionLost", error.message, { cause: error });
-  }
 }
 
 const UNGUARDED_NEXT =
   "they are overwritten without a copy or a word: install sha256sum, stat and xargs -0 there; with ssh.sudo allow sh too (docs/operations.md)";
 
-/** A key that was put into the secret a moment ago may be what the host asks for. */
-const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>(["HostKeyUnknown", "HostKeyMismatch", "AuthFailed"]);
+function allApplied({ apps }: HostChange): Outcome {
+  return new Map(apps.map(({ app }) => [app, null]));
+}
 
 /** A change of settings alone moves no byte: no host needs to be asked. */
 function isEmpty({ apps, emptyFolders }: HostChange): boolean {

@@ -1,0 +1,48 @@
+import type { Host } from "../model/host.ts";
+import type { WorkOptions } from "../ports/transport.ts";
+import type { ProcessResult } from "./process.ts";
+
+/** How commands and rsync reach hosts: the machine's own ssh, or connections inside this process. */
+export interface SshClient extends AsyncDisposable {
+  /**
+   * Works on a host over its connection, which is opened when there is none. Rejects with what `work` throws and with what
+   * keeps the host from being reached; then nothing of the work goes on over that connection.
+   */
+  with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T>;
+  /** See `Transport.allow`. */
+  allow?(milliseconds: number): void;
+}
+
+export interface Work extends WorkOptions {
+  /** The signal of the time that was allowed when the work began. */
+  readonly fence: AbortSignal;
+}
+
+/**
+ * One piece of work on one host: all that it runs shares its time. What is run comes to its end, whatever that is; it
+ * throws `Unfinished` when it was ended first, and what kept it from beginning.
+ */
+export interface Session {
+  /** Runs a command in the login's shell. */
+  command(command: string, options?: CommandOptions): Promise<ProcessResult>;
+  /** Runs rsync here, against the one that the host's shell starts. */
+  rsync(run: RsyncRun): Promise<ProcessResult>;
+}
+
+export interface CommandOptions {
+  /** Standard input; empty without it. */
+  readonly input?: Uint8Array;
+  /** See `ProcessOptions.rawStdout`. */
+  readonly rawStdout?: number;
+}
+
+/** A run of rsync but for how it reaches the host. */
+export interface RsyncRun {
+  readonly options: readonly string[];
+  /** What the host's shell runs in the place of `rsync`. */
+  readonly rsyncPath: string;
+  /** Absolute folder, with a slash at its end. */
+  readonly source: string;
+  /** Absolute folder on the host, with a slash at its end. */
+  readonly destination: string;
+}

@@ -1,5 +1,6 @@
 import type { Clock } from "../ports/clock.ts";
 import { Fifo } from "./fifo.ts";
+import { InProcess } from "./in-process.ts";
 import type { QueueMetrics } from "../ports/telemetry.ts";
 import { noMetrics } from "./metrics.ts";
 
@@ -12,6 +13,14 @@ export interface WorkQueueOptions<Key> {
    */
   readonly isSlow?: (key: Key) => boolean;
   readonly slowLimit?: number;
+  /** Keys that are worked on at a time; those that are late do not count. */
+  readonly limit?: number;
+  /**
+   * Milliseconds after which a key is late that was not expected to be slow: a host that stopped answering. It gives its
+   * place to the next one; only `lateLimit` keys at a time do.
+   */
+  readonly patience?: number;
+  readonly lateLimit?: number;
 }
 
 /**
@@ -31,23 +40,26 @@ export class WorkQueue<Key> {
   protected readonly metrics: QueueMetrics;
   readonly #isSlow: (key: Key) => boolean;
   readonly #slowLimit: number;
+  readonly #limit: number;
 
   readonly #normal = new Fifo<Key>();
   readonly #slow = new Fifo<Key>();
   readonly #dirty = new Map<Key, number>();
-  readonly #processing = new Map<Key, { since: number; slow: boolean }>();
-  #slowInProcess = 0;
+  readonly #processing: InProcess<Key>;
 
   readonly #getters = new Fifo<(key: Key | undefined) => void>();
   #shuttingDown = false;
   #drained: PromiseWithResolvers<void> | undefined;
 
-  constructor({ clock, metrics = noMetrics, isSlow = () => false, slowLimit = Infinity }: WorkQueueOptions<Key>) {
+  constructor(options: WorkQueueOptions<Key>) {
+    const { clock, metrics = noMetrics, isSlow = () => false, patience = Infinity, lateLimit = Infinity } = options;
     this.clock = clock;
     this.metrics = metrics;
     this.#isSlow = isSlow;
-    this.#slowLimit = slowLimit;
-    metrics.unfinished(() => this.#unfinishedSeconds());
+    this.#slowLimit = options.slowLimit ?? Infinity;
+    this.#limit = options.limit ?? Infinity;
+    this.#processing = new InProcess({ clock, patience, lateLimit, onLate: () => this.#dispatch() });
+    metrics.unfinished(() => this.#processing.unfinishedSeconds());
   }
 
   /** Keys that wait; the ones being worked on do not count. */
@@ -82,11 +94,9 @@ export class WorkQueue<Key> {
   }
 
   done(key: Key): void {
-    const work = this.#processing.get(key);
-    if (!work) return;
-    this.#processing.delete(key);
-    if (work.slow) this.#slowInProcess -= 1;
-    this.metrics.worked((this.clock.monotonic() - work.since) / 1000);
+    const worked = this.#processing.end(key);
+    if (worked === undefined) return;
+    this.metrics.worked(worked / 1000);
     if (this.#dirty.has(key) && !this.#shuttingDown) this.#enqueue(key);
     else this.#dispatch();
     if (this.#processing.size === 0) this.#drained?.resolve();
@@ -95,6 +105,7 @@ export class WorkQueue<Key> {
   /** Takes no more keys and drops the waiting ones; resolves when the last key being worked on is done. */
   async shutDown(): Promise<void> {
     this.#shuttingDown = true;
+    this.#processing.stopWatching();
     this.#normal.clear();
     this.#slow.clear();
     this.#dirty.clear();
@@ -113,28 +124,19 @@ export class WorkQueue<Key> {
 
   /** Hands waiting keys to waiting workers. */
   #dispatch(): void {
-    while (this.#getters.length > 0) {
+    while (this.#getters.length > 0 && this.#processing.inTime < this.#limit) {
       const slow = this.#normal.length === 0;
-      if (slow && (this.#slow.length === 0 || this.#slowInProcess >= this.#slowLimit)) return;
+      if (slow && (this.#slow.length === 0 || this.#processing.slow >= this.#slowLimit)) return;
       this.#handOver((slow ? this.#slow : this.#normal).shift()!, slow);
     }
   }
 
   #handOver(key: Key, slow: boolean): void {
-    const since = this.clock.monotonic();
     const addedAt = this.#dirty.get(key)!;
     this.#dirty.delete(key);
-    this.#processing.set(key, { since, slow });
-    if (slow) this.#slowInProcess += 1;
+    const since = this.#processing.begin(key, slow);
     this.metrics.queued((since - addedAt) / 1000);
     this.metrics.depth(this.length);
     this.#getters.shift()!(key);
-  }
-
-  #unfinishedSeconds(): number {
-    const now = this.clock.monotonic();
-    let total = 0;
-    for (const { since } of this.#processing.values()) total += now - since;
-    return total / 1000;
   }
 }

@@ -81,6 +81,9 @@ const SWEEP_INTERVAL = 600_000;
 /** Share of the workers that hosts which were not reachable the last time may take. */
 const SLOW_SHARE = 0.5;
 
+/** Milliseconds after which a host gives its place to the next one: one that hangs must not hold up the others. */
+const PATIENCE = 3000;
+
 /**
  * THE LOOP for one repo. Git, inventory, retries and people only say "look": they put host keys into
  * the queue. Workers take keys and reconcile the host with what is true at that moment.
@@ -127,6 +130,9 @@ export class RepoController implements AsyncDisposable {
       backoff: new Backoff({ clock, ...BACKOFF }),
       isSlow: (key) => this.#wasDown(key),
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
+      limit: concurrency,
+      patience: PATIENCE,
+      lateLimit: concurrency,
     });
     this.#suspension = new Suspension(options.suspend, options.suspended);
     this.#polls = new Polls({
@@ -276,7 +282,8 @@ export class RepoController implements AsyncDisposable {
   }
 
   #startWorkers(): void {
-    for (let count = 0; count < this.#options.concurrency; count += 1) this.#running.push(this.#worker.run());
+    // Twice as many: a host that hangs keeps its worker when it has given its place away.
+    for (let count = 0; count < 2 * this.#options.concurrency; count += 1) this.#running.push(this.#worker.run());
   }
 
   /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { WorkQueue } from "../../../src/queue/work-queue.ts";
+import { WorkQueue, type WorkQueueOptions } from "../../../src/queue/work-queue.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { here } from "../../support/machine.ts";
 
-function setUp(options: { isSlow?: (key: string) => boolean; slowLimit?: number } = {}) {
+function setUp(options: Partial<WorkQueueOptions<string>> = {}) {
   const clock = new ManualClock();
   const seen = { depth: 0, added: 0, queued: [] as number[], worked: [] as number[], unfinished: () => 0 };
   const queue = new WorkQueue<string>({
@@ -137,6 +137,62 @@ describe("work queue", () => {
     const next = queue.get();
     queue.add("up-1");
     expect(await next).toBe("up-1");
+  });
+
+  test("no more keys than the limit are worked on at a time", async () => {
+    const { queue } = setUp({ limit: 2 });
+    for (const key of ["a", "b", "c"]) queue.add(key);
+    expect([await queue.get(), await queue.get()]).toEqual(["a", "b"]);
+    const next = queue.get();
+    expect(await settled(next)).toBe("waits");
+    queue.done("a");
+    expect(await next).toBe("c");
+  });
+
+  test("a key that is worked on for too long gives its place to the next one, and is still with one worker only", async () => {
+    const { queue, clock } = setUp({ limit: 1, patience: 3000, lateLimit: 1 });
+    for (const key of ["hangs", "next"]) queue.add(key);
+    expect(await queue.get()).toBe("hangs");
+    const next = queue.get();
+    clock.advance(2999);
+    expect(await settled(next)).toBe("waits");
+    clock.advance(1);
+    expect(await next).toBe("next");
+    queue.add("hangs");
+    expect(await settled(queue.get())).toBe("waits");
+  });
+
+  test("only so many keys give their place away; when one of them ends the next one does", async () => {
+    const { queue, clock } = setUp({ limit: 2, patience: 3000, lateLimit: 1 });
+    for (const key of ["hangs-1", "hangs-2", "c", "d"]) queue.add(key);
+    await queue.get();
+    await queue.get();
+    const [third, fourth] = [queue.get(), queue.get()];
+    clock.advance(10_000);
+    expect(await third).toBe("c");
+    expect(await settled(fourth)).toBe("waits");
+    queue.done("hangs-1");
+    expect(await fourth).toBe("d");
+  });
+
+  test("a key that was expected to be slow keeps its place", async () => {
+    const { queue, clock } = setUp({ isSlow: (key) => key === "down", limit: 1, patience: 3000 });
+    queue.add("down");
+    await queue.get();
+    queue.add("up");
+    const next = queue.get();
+    clock.advance(10_000);
+    expect(await settled(next)).toBe("waits");
+    queue.done("down");
+    expect(await next).toBe("up");
+  });
+
+  test("nobody is watched any more once it shuts down", async () => {
+    const { queue, clock } = setUp({ limit: 1, patience: 3000 });
+    queue.add("a");
+    await queue.get();
+    void queue.shutDown();
+    expect(clock.timers).toBe(0);
   });
 
   test("tells depth, additions, waiting time, working time and unfinished work", async () => {

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { utils, type AuthHandlerMiddleware } from "ssh2";
+import ssh2, { type AuthHandlerMiddleware } from "ssh2";
 import { FssyncError } from "../../model/errors.ts";
 
 /** Logs in with the private key in a file. Throws SecretInvalid. */
 export async function fileLogin(file: string): Promise<() => AuthHandlerMiddleware> {
-  const parsed = utils.parseKey(await readFile(file));
+  const parsed = ssh2.utils.parseKey(await readFile(file));
   if (parsed instanceof Error) throw new FssyncError("SecretInvalid", parsed.message);
   const key = Array.isArray(parsed) ? parsed[0] : parsed;
   return () => {

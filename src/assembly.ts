@@ -208,7 +208,7 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
       defaults: { user: spec.ssh.user, port: spec.ssh.port },
     }),
   );
-  const { client, hostKeys, sudo, connectTimeout, secretRef } = spec.ssh;
+  const { client, hostKeys, sudo, connectTimeout, maxConnections, secretRef } = spec.ssh;
   const transport = made.use(
     new RsyncTransport({
       client,
@@ -219,6 +219,7 @@ function assembleParts({ spec }: ConfigRepo, around: RepoSurroundings, made: Asy
       hostKeys,
       sudo,
       connectTimeout,
+      maxConnections,
       launcher: LAUNCHER,
       clock: systemClock,
       log,

@@ -113,8 +113,15 @@ function hostRow(host: HostReport, app: AppOnHostReport, wide: boolean, paint: P
     app.app,
     has(app.revision),
     app.lagSince ? ago(app.lagSince) : "-",
-    [reasonText(app), driftText(app, wide), wide ? replacedText(app) : ""].filter((text) => text !== "").join("; "),
+    [reasonText(app), driftText(app, wide), ...(wide ? [replacedText(app), fallbackText(host, app)] : [])]
+      .filter((text) => text !== "")
+      .join("; "),
   ];
+}
+
+/** Of the host, so beside its first app only. */
+function fallbackText({ fallback, apps }: HostReport, app: AppOnHostReport): string {
+  return fallback === undefined || apps[0] !== app ? "" : `plain rsync: ${fallback}`;
 }
 
 /** `3 files changed: /etc/a (content), …`. */

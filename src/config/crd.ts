@@ -17,7 +17,6 @@ import { type StructuralSchema, structuralSchema } from "./structural-schema.ts"
  * - inventory URLs: scheme, credentials, placeholders; JMESPath that does not compile
  * - durations out of their bounds; their form is checked here
  * - elements of static[].hosts, which are text or an object
- * - ssh.client builtin, until it is built
  * - numeric owners in quotes that are too large
  */
 export interface CustomResourceDefinition {

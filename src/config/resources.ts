@@ -207,6 +207,10 @@ export const ConfigHostStatus = z
     synced: count.optional().describe("Apps that are as in Git."),
     lastSyncAt: time.optional().describe("When an app was synced the last time."),
     root: z.string().optional().describe("Folder that the records hold for."),
+    fallback: z
+      .string()
+      .optional()
+      .describe("Why its last sync came by plain rsync, where most hosts get a batch; absent when it did not."),
     apps: z.array(AppOnHost).optional().describe("Its apps."),
   })
   .describe("How the host is: the record of what was synced to it. The controller writes it.");

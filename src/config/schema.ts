@@ -188,18 +188,27 @@ const Inventory = z
 const Ssh = z.strictObject({
   user: login.prefault("root").describe("Login on the hosts."),
   port: port.prefault(22).describe("ssh port of hosts whose address has none."),
-  secretRef: SecretRef.optional().describe("Secret with identity (private key) and known_hosts."),
+  secretRef: SecretRef.optional().describe(
+    "Secret with identity (private key) and known_hosts; optional passphrase, identity-cert.pub.",
+  ),
   hostKeys: z
     .enum(["strict", "accept-new"])
     .prefault("strict")
     .describe("strict: a host's key must be in known_hosts. accept-new: a first key is believed and kept."),
   client: z
-    .enum(["openssh", "builtin"])
-    .refine((client) => client !== "builtin", { error: "the builtin client is not built yet; expected openssh" })
+    .enum(["builtin", "openssh"])
     .prefault("openssh")
-    .describe("Which ssh connects: the system's OpenSSH, or (not built yet) one inside fssync."),
-  sudo: z.boolean().prefault(false).describe("Run rsync as `sudo -n rsync` on the host."),
+    .describe(
+      "builtin: connections inside fssync, over which a change goes as one command; openssh: the system's ssh and rsync. What only OpenSSH can do it does either way.",
+    ),
+  sudo: z.boolean().prefault(false).describe("Run what is run on the host by `sudo -n`."),
   connectTimeout: duration({ min: SECOND, max: HOUR }).prefault("10s").describe("How long connecting may take."),
+  maxConnections: z
+    .int({ error: "expected a whole number from 1 to 100000" })
+    .min(1, { error: "expected a whole number from 1 to 100000" })
+    .max(100_000, { error: "expected a whole number from 1 to 100000" })
+    .prefault(10_000)
+    .describe("Connections that the builtin client keeps open; beyond it the one unused for longest is closed."),
 });
 
 const Sync = z.strictObject({

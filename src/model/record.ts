@@ -59,6 +59,8 @@ export interface HostRecord {
    * to them its hosts are the last good answer of the inventory.
    */
   readonly user?: string;
+  /** Why the host got its last sync by plain rsync, where most get a batch; absent when it did not. */
+  readonly fallback?: string;
   readonly apps: ReadonlyMap<AppKey, AppRecord>;
 }
 

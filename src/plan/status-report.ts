@@ -46,6 +46,8 @@ export interface HostReport {
   readonly address: string;
   readonly port: number;
   readonly state: State;
+  /** Why its last sync came by plain rsync, where most hosts get a batch; absent when it did not. */
+  readonly fallback?: string;
   readonly apps: readonly AppOnHostReport[];
 }
 
@@ -138,8 +140,9 @@ export function reportRepo(name: string, status: RepoStatus, options: ReportOpti
       else states.set(app, [state]);
     }
     if (apps.length === 0) continue;
-    const { address, port } = host;
-    hosts.push({ address, port, state: worst(apps.map(({ state }) => state)), apps });
+    const { address, port, fallback } = host;
+    const state = worst(apps.map((app) => app.state));
+    hosts.push({ address, port, state, ...(fallback === undefined ? {} : { fallback }), apps });
   }
   const apps = [...status.apps.values()]
     .filter(({ key }) => (!options.apps || options.apps.has(key)) && (!options.hosts || states.has(key)))

@@ -48,6 +48,8 @@ export interface Applied {
   readonly outcome: Outcome;
   /** What of `AppChange.replaces` had been changed by somebody else, also when the app failed then. */
   readonly replaced: ReadonlyMap<AppKey, readonly FoundReplaced[]>;
+  /** In a few words, why this host did not get it the way that is meant for all; absent when it did. */
+  readonly fallback?: string;
 }
 
 export interface FoundReplaced {

@@ -224,7 +224,8 @@ function orderOf({ address, port }: HostItem, key: HostKey): string {
 
 /** Whether nothing of what the item is made of is another one. */
 function saysTheSame(before: HostEntry, item: HostItem, records: readonly AppRecord[]): boolean {
-  if (before.item.suspended !== item.suspended || before.records.length !== records.length) return false;
+  if (before.item.suspended !== item.suspended || before.item.fallback !== item.fallback) return false;
+  if (before.records.length !== records.length) return false;
   return item.apps.every((next, at) => {
     const { app, state, message } = before.item.apps[at]!;
     return before.records[at] === records[at] && app === next.app && state === next.state && message === next.message;

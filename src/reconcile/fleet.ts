@@ -19,6 +19,8 @@ export interface FleetApp extends DesiredApp {
 /** A host with one record for each app that the inventory puts there. */
 export interface FleetHost extends HostView {
   readonly host: Host;
+  /** See `HostRecord.fallback`. */
+  readonly fallback?: string;
 }
 
 export interface DesiredChange {
@@ -196,9 +198,10 @@ export class Fleet {
 
   /**
    * Puts records of apps on a host; null takes the app off it. Apps that the inventory took off the
-   * host meanwhile are passed over. Returns what undoes it; a record that has changed since stays.
+   * host meanwhile are passed over. `fallback` is for the host as a whole: null for none, as it was when
+   * absent. Returns what undoes it; a record that has changed since stays.
    */
-  put(key: HostKey, records: ReadonlyMap<AppKey, AppRecord | null>): () => void {
+  put(key: HostKey, records: ReadonlyMap<AppKey, AppRecord | null>, fallback?: string | null): () => void {
     const undo: (() => void)[] = [];
     for (const [app, record] of records) {
       const host = this.#hosts.get(key);
@@ -211,6 +214,7 @@ export class Fleet {
         if (this.#hosts.get(key)?.records.get(app) === after) this.#restore(host, app, before);
       });
     }
+    if (fallback !== undefined) undo.push(this.#setFallback(key, fallback ?? undefined));
     return () => undo.forEach((each) => each());
   }
 
@@ -223,7 +227,8 @@ export class Fleet {
     const others = stored?.root === named.root ? stored.apps : [];
     const apps = new Map([...others, ...(host?.records ?? [])]);
     const { address, port, root, user } = named;
-    return { key, address, port, root, ...(user === undefined ? {} : { user }), apps };
+    const login = user === undefined ? {} : { user };
+    return { key, address, port, root, ...login, ...fallbackOf(host ?? stored), apps };
   }
 
   /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */
@@ -278,12 +283,13 @@ export class Fleet {
     const records = new Map(before?.records);
     // Not every store keeps the login; to one that does it must be told when it is another one now.
     const login = (before?.host ?? this.#storedHosts.get(host.key))?.user ?? host.user;
+    const fallback = fallbackOf(before ?? this.#storedHosts.get(host.key));
     const stored = this.#storedHosts.take(host.key, app, host.root);
     const record = records.get(app) ?? stored ?? NEVER_SYNCED;
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
     this.#changes.note(app);
     if (before && before.host.root !== host.root) this.#forgetAll(records);
-    this.#hosts.set(host.key, { key: host.key, host, apps: [...records.keys()].sort(), records });
+    this.#hosts.set(host.key, { key: host.key, host, ...fallback, apps: [...records.keys()].sort(), records });
     return stored && login === host.user && !before?.records.has(app) ? "restored" : "changed";
   }
 
@@ -295,9 +301,10 @@ export class Fleet {
     }
   }
 
-  #restore({ key, host }: FleetHost, app: AppKey, record: AppRecord): void {
+  #restore(before: FleetHost, app: AppKey, record: AppRecord): void {
+    const { key } = before;
     this.#membersOf(app).add(key);
-    if (!this.#hosts.has(key)) this.#hosts.set(key, { key, host, apps: [], records: new Map() });
+    if (!this.#hosts.has(key)) this.#hosts.set(key, { ...before, apps: [], records: new Map() });
     this.#setRecord(key, app, this.#withLag(app, record));
   }
 
@@ -320,6 +327,17 @@ export class Fleet {
     this.#changes.note(app);
     const apps = before.records.has(app) ? before.apps : [...records.keys()].sort();
     this.#hosts.set(key, { ...before, apps, records });
+  }
+
+  /** Returns what undoes it. */
+  #setFallback(key: HostKey, fallback: string | undefined): () => void {
+    const before = this.#hosts.get(key);
+    if (!before || before.fallback === fallback) return () => undefined;
+    const { fallback: known, ...host } = before;
+    this.#hosts.set(key, { ...host, ...fallbackOf({ fallback }) });
+    return () => {
+      if (this.#hosts.get(key)?.fallback === fallback) this.#setFallback(key, known);
+    };
   }
 
   #noteLag(app: AppKey): void {
@@ -345,6 +363,10 @@ export class Fleet {
     if (!members) this.#members.set(app, (members = new Set()));
     return members;
   }
+}
+
+function fallbackOf(host: { readonly fallback?: string | undefined } | undefined): Pick<FleetHost, "fallback"> {
+  return host?.fallback === undefined ? {} : { fallback: host.fallback };
 }
 
 export function desiredRecord({ key, digest, revision, seenAt, refused }: FleetApp): DesiredRecord {

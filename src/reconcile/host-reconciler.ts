@@ -10,7 +10,7 @@ import { needsSync } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitSource } from "../ports/git-source.ts";
 import type { StatusStore } from "../ports/status-store.ts";
-import type { Applied, Outcome, Transport } from "../ports/transport.ts";
+import type { Applied, HostChange, Outcome, Transport } from "../ports/transport.ts";
 import type { Collector } from "./collector.ts";
 import type { Fleet, FleetApp, FleetHost } from "./fleet.ts";
 import type { Group, Groups } from "./groups.ts";
@@ -92,9 +92,9 @@ export class HostReconciler {
     if (wanted.length === 0) return [];
     using _ = this.#options.collector.hold(apps);
     const attempt = { host, apps, wanted, wishes, signal };
-    const outcomes = await this.#bringForward(attempt);
+    const { outcomes, fallback } = await this.#bringForward(attempt);
     try {
-      await this.#record(host, outcomes);
+      await this.#record(host, outcomes, fallback);
     } catch (error) {
       const replaced = outcomes.map((outcome) => [outcome.desired.key, outcome.replaced] as const);
       logUnrecorded(this.#options.log, key, replaced);
@@ -103,7 +103,7 @@ export class HostReconciler {
     return outcomes;
   }
 
-  async #bringForward(attempt: Attempt): Promise<AppOutcome[]> {
+  async #bringForward(attempt: Attempt): Promise<Attempted> {
     const { host, apps, wanted, wishes } = attempt;
     let group: Group & AsyncDisposable;
     try {
@@ -114,13 +114,14 @@ export class HostReconciler {
     } catch (thrown) {
       const error = asFssyncError(thrown);
       if (error.reason === "Internal") this.#options.log.error({ err: thrown, host: host.key }, "planning failed");
-      return wanted.map((desired) => ({ desired, before: host.records.get(desired.key)!, error, ...NOTHING_SENT }));
+      const unplanned = (desired: FleetApp) => ({ desired, before: host.records.get(desired.key)!, error });
+      return { outcomes: wanted.map((desired) => ({ ...unplanned(desired), ...NOTHING_SENT })) };
     }
     await using _ = group;
     return await this.#send(attempt, group);
   }
 
-  async #send({ host, apps: all, signal }: Attempt, group: Group): Promise<AppOutcome[]> {
+  async #send({ host, apps: all, signal }: Attempt, group: Group): Promise<Attempted> {
     const { source, transport, timeout } = this.#options;
     const desiredOf = new Map(all.map((app) => [app.key, app]));
     let applied: Applied = { outcome: new Map(), replaced: new Map() };
@@ -132,7 +133,7 @@ export class HostReconciler {
       applied = await transport.apply(host.host, group.prepared, { timeout, signal });
     }
     const { outcome } = applied;
-    return group.plan.apps.map((plan): AppOutcome => {
+    const outcomes = group.plan.apps.map((plan): AppOutcome => {
       const { app, action, refusal } = plan;
       const error = refusal ?? group.unready.get(app) ?? (action === "send" ? named(app, outcome) : null);
       const found = replacedFiles(plan, applied.replaced.get(app) ?? [], this.#options.clock.now());
@@ -140,6 +141,7 @@ export class HostReconciler {
       const [desired, before] = [desiredOf.get(app)!, host.records.get(app)!];
       return { desired, before, error, sent: outcome.has(app), laid: plan, replaced };
     });
+    return { outcomes, fallback: fallbackAfter(group.prepared?.change, applied) };
   }
 
   /** Notes what is about to be sent, so that a partial transfer is known whatever ends this process. */
@@ -165,12 +167,12 @@ export class HostReconciler {
   }
 
   /** The one place where the outcome of an attempt is written. */
-  async #record(host: FleetHost, outcomes: readonly AppOutcome[]): Promise<void> {
+  async #record(host: FleetHost, outcomes: readonly AppOutcome[], fallback: Attempted["fallback"]): Promise<void> {
     // Files were sent under a root that the inventory has changed meanwhile: they count for nothing.
     if (this.#options.fleet.hosts.get(host.key)?.host.root !== host.host.root) return;
     const outcomeOf = new Map(outcomes.map((outcome) => [outcome.desired.key, outcome]));
     const apps = outcomes.map(({ desired }) => desired);
-    await this.#put(host.key, apps, (record, { key }) => this.#after(record, outcomeOf.get(key)!));
+    await this.#put(host.key, apps, (record, { key }) => this.#after(record, outcomeOf.get(key)!), fallback);
   }
 
   #after(record: AppRecord, outcome: AppOutcome): AppRecord | null {
@@ -200,9 +202,10 @@ export class HostReconciler {
     key: HostKey,
     apps: readonly FleetApp[],
     change: (record: AppRecord, app: FleetApp) => AppRecord | null,
+    fallback?: string | null,
   ): Promise<void> {
     const { fleet, store, repo, records } = this.#options;
-    await records.put(key, apps, change);
+    await records.put(key, apps, change, fallback);
     const retired = fleet.dropRetired();
     if (retired.size > 0) await store.save(repo, { apps: retired });
   }
@@ -216,6 +219,19 @@ interface Attempt {
   readonly wanted: readonly FleetApp[];
   readonly wishes: ReadonlyMap<AppKey, AppWish>;
   readonly signal: AbortSignal;
+}
+
+interface Attempted {
+  readonly outcomes: readonly AppOutcome[];
+  /** See `HostRecord.fallback`; null for none, undefined where the attempt tells nothing of it. */
+  readonly fallback?: string | null | undefined;
+}
+
+/** A host that was not reached, or of which nothing was wanted, has not shown that it takes what others take. */
+function fallbackAfter(change: HostChange | undefined, { outcome, fallback }: Applied): Attempted["fallback"] {
+  if (fallback !== undefined || !change) return fallback;
+  const moves = change.apps.some(({ send, delete: gone }) => send.length > 0 || gone.length > 0);
+  return moves && outcome.values().some((error) => error === null) ? null : undefined;
 }
 
 /** Nothing counts as synced that the transport did not name. */

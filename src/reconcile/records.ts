@@ -17,14 +17,18 @@ export class Records {
     this.#parts = parts;
   }
 
-  /** `change` gives the same record for one that stays, null for one that goes. Rejects when the store does not take it. */
+  /**
+   * `change` gives the same record for one that stays, null for one that goes; `fallback` goes along with what
+   * changes. Rejects when the store does not take it.
+   */
   async put<App extends { readonly key: AppKey }>(
     key: HostKey,
     apps: Iterable<App>,
     change: (record: AppRecord, app: App) => AppRecord | null,
+    fallback?: string | null,
   ): Promise<void> {
     const { fleet, store, repo } = this.#parts;
-    await this.store(this.inMemory(key, apps, change), () =>
+    await this.store(this.inMemory(key, apps, change, fallback), () =>
       store.save(repo, { hosts: new Map([[key, fleet.recordOf(key)]]) }),
     );
   }
@@ -34,6 +38,7 @@ export class Records {
     key: HostKey,
     apps: Iterable<App>,
     change: (record: AppRecord, app: App) => AppRecord | null,
+    fallback?: string | null,
   ): Changed | undefined {
     const { fleet } = this.#parts;
     const records = new Map<AppKey, AppRecord | null>();
@@ -43,7 +48,8 @@ export class Records {
       const next = change(record, app);
       if (next !== record) records.set(app.key, next);
     }
-    return records.size === 0 ? undefined : { apps: new Set(records.keys()), undo: fleet.put(key, records) };
+    if (records.size === 0) return undefined;
+    return { apps: new Set(records.keys()), undo: fleet.put(key, records, fallback) };
   }
 
   /** What the store does not take, memory does not keep. */

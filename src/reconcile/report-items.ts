@@ -63,7 +63,7 @@ export function appItem({ repo, fleet, suspension }: ItemParts, desired: Desired
 
 /** The host's apps by name; null when it has none that Git, or the store before it, knows of. */
 export function hostItem({ repo, fleet, suspension }: ItemParts, record: HostRecord): HostItem | null {
-  const { key, address, port } = record;
+  const { key, address, port, fallback } = record;
   const names = [...record.apps.keys()].sort();
   const apps = names.flatMap((app) => {
     const [desired, known] = [fleet.known.get(app), record.apps.get(app)!];
@@ -74,7 +74,8 @@ export function hostItem({ repo, fleet, suspension }: ItemParts, record: HostRec
   if (apps.length === 0) return null;
   const { now } = suspension;
   const suspended = now.repo || now.hosts.has(key);
-  return { repo, suspended, address, port, state: worst(apps.map(({ state }) => state)), apps };
+  const state = worst(apps.map((app) => app.state));
+  return { repo, suspended, address, port, state, ...(fallback === undefined ? {} : { fallback }), apps };
 }
 
 function recordOn(fleet: Fleet, host: HostKey, app: AppKey): AppRecord | undefined {

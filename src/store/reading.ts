@@ -32,7 +32,7 @@ export function readStatus(database: DatabaseSync, repo: string, log: Logger): R
 /** In portions: the text of all hosts at once would be most of the memory that a large fleet ever needs. */
 function* hostRows(database: DatabaseSync, repo: string): Iterable<HostRow> {
   const portion = database.prepare(
-    "SELECT key, address, port, root, apps FROM host WHERE repo = ? AND key > ? ORDER BY key LIMIT 200",
+    "SELECT key, address, port, root, fallback, apps FROM host WHERE repo = ? AND key > ? ORDER BY key LIMIT 200",
   );
   for (let last = ""; ;) {
     const rows: readonly unknown[] = portion.all(repo, last);

@@ -23,6 +23,7 @@ export interface HostRow {
   readonly address: string;
   readonly root: string;
   readonly port: number;
+  readonly fallback: string | null;
   readonly apps: string;
 }
 
@@ -70,7 +71,8 @@ export function hostFromRow(row: HostRow, intern: Intern): HostRecord {
   const stored = JSON.parse(row.apps) as Record<AppKey, AppRecord>;
   const apps = new Map<AppKey, AppRecord>();
   for (const key of Object.keys(stored) as AppKey[]) apps.set(intern(key) as AppKey, shared(stored[key]!, intern));
-  return { key: textKey(row.key), address: row.address, port: row.port, root: row.root, apps };
+  const { address, port, root, fallback } = row;
+  return { key: textKey(row.key), address, port, root, ...(fallback === null ? {} : { fallback }), apps };
 }
 
 export function hostAppsText(host: HostRecord): string {

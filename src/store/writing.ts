@@ -25,9 +25,9 @@ export class StatusStatements {
     );
     this.#dropApp = database.prepare("DELETE FROM app WHERE repo = ? AND key = ?");
     this.#putHost = database.prepare(
-      `INSERT INTO host (repo, key, address, port, root, apps) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET address = excluded.address, port = excluded.port,
-                                 root = excluded.root, apps = excluded.apps`,
+      `INSERT INTO host (repo, key, address, port, root, fallback, apps) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET address = excluded.address, port = excluded.port, root = excluded.root,
+                                 fallback = excluded.fallback, apps = excluded.apps`,
     );
     this.#dropHost = database.prepare("DELETE FROM host WHERE repo = ? AND key = ?");
   }
@@ -61,7 +61,8 @@ export class StatusStatements {
 
   #host(repo: string, key: string, host: HostRecord | null): () => void {
     if (host === null) return bound(this.#dropHost, repo, keyText(key));
-    return bound(this.#putHost, repo, keyText(key), host.address, host.port, host.root, hostAppsText(host));
+    const { address, port, root, fallback = null } = host;
+    return bound(this.#putHost, repo, keyText(key), address, port, root, fallback, hostAppsText(host));
   }
 }
 

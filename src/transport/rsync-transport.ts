@@ -56,7 +56,9 @@ export interface RsyncTransportOptions {
   readonly connectTimeout: number;
   /** rsync on the host; `rsync` unless given. */
   readonly rsyncPath?: string | undefined;
-  /** Persistent connections kept at most. */
+  /** Connections inside this process kept at most. */
+  readonly maxConnections?: number | undefined;
+  /** Persistent connections of OpenSSH kept at most. */
   readonly maxMasters?: number | undefined;
   /** Main module of the process that starts rsync and ssh; this process starts them itself without it. */
   readonly launcher?: URL | undefined;

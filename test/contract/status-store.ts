@@ -70,6 +70,20 @@ export function statusStoreContract(
       expect(await recordOf(store)).not.toHaveProperty("drift");
     });
 
+    it("keeps why a host got plain rsync until a record of it does not say so any more", async () => {
+      const record = hostRecord("a", { [WEB]: synced() });
+      const fallen = { ...record, fallback: `rsync 3.0.9 cannot read the batch: "'\u00e9` };
+      const other = hostRecord("b", { [WEB]: synced() });
+      const hosts = new Map([
+        ["a:22", fallen],
+        ["b:22", other],
+      ]);
+      await store.save("files", { hosts });
+      expect((await store.load("files")).hosts).toEqual(hosts);
+      await store.save("files", { hosts: new Map([["a:22", record]]) });
+      expect((await store.load("files")).hosts.get("a:22")).toEqual(record);
+    });
+
     it("tells a look that failed from a sync that failed", async () => {
       const verifying = { ...failed().failure!, verifying: true } as const;
       const look = { ...synced(), failure: verifying, drift: drift() };

@@ -223,6 +223,8 @@ export class FakeTransport implements Transport {
   nextPrepareError: FssyncError | null = null;
   /** Why an app does not arrive on a host; asked at the end of each apply. */
   refuses: (host: HostKey, app: AppKey) => FssyncError | null = () => null;
+  /** Why a host gets plain rsync. */
+  readonly fallbacks = new Map<HostKey, string>();
   /** Apps of which apply says nothing. */
   readonly forgets = new Set<AppKey>();
   /** Called as an apply begins. */
@@ -279,7 +281,9 @@ export class FakeTransport implements Transport {
         signal.aborted ? new FssyncError("Interrupted", "told to stop") : this.refuses(key, app),
       ]),
     );
-    return { outcome, replaced: new Map(apps.map(({ app }) => [app, this.#replacedBy(key, change, app)])) };
+    const replaced = new Map(apps.map(({ app }) => [app, this.#replacedBy(key, change, app)]));
+    const fallback = this.fallbacks.get(key);
+    return { outcome, replaced, ...(fallback === undefined ? {} : { fallback }) };
   }
 
   async inspect(host: Host, files: readonly InspectedFile[]): Promise<readonly FileFact[]> {

@@ -42,7 +42,16 @@ export const AppOnHost = z
 
 /** A host as `fssync status -o json` has it. */
 export const StatusHost = z
-  .object({ address: z.string(), port: z.int(), state: StateName, apps: z.array(AppOnHost) })
+  .object({
+    address: z.string(),
+    port: z.int(),
+    state: StateName,
+    fallback: z
+      .string()
+      .optional()
+      .describe("Why its last sync came by plain rsync, where most hosts get a batch; absent when it did not."),
+    apps: z.array(AppOnHost),
+  })
   .meta({ id: "StatusHost", description: "One host and what it has." });
 
 export const Host = StatusHost.extend({

@@ -28,11 +28,21 @@ export interface HostStatusOptions {
 
 /** Every key that the store writes: one without a value is removed from what was stored before. */
 export type HostStatusPatch = { readonly [Key in StoredKey]: ConfigHostStatus[Key] | null };
-type StoredKey = "root" | "apps" | "state" | "total" | "synced" | "lastSyncAt" | "lastAttemptedRevision" | "conditions";
+type StoredKey =
+  | "root"
+  | "fallback"
+  | "apps"
+  | "state"
+  | "total"
+  | "synced"
+  | "lastSyncAt"
+  | "lastAttemptedRevision"
+  | "conditions";
 
 /** Of a host that is gone. */
 export const NO_RECORD: HostStatusPatch & Record<"lastAppliedRevision", null> = {
   root: null,
+  fallback: null,
   apps: null,
   state: null,
   total: null,
@@ -60,6 +70,7 @@ export function hostStatus(
   const all = shown.length > 0 && shown.every(({ app, stored }) => isApplied(stored, options.desired.get(app)));
   return {
     root: record.root.toWellFormed(),
+    fallback: record.fallback?.toWellFormed() ?? null,
     state: worst(states),
     total: shown.length,
     synced,

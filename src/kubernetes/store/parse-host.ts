@@ -35,7 +35,7 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
   if (metadata?.name !== configHostName(repo, { address, port })) {
     throw new Error(`its name does not belong to ${address} port ${port}`);
   }
-  const { apps, root = specRoot, conditions = [], state } = StoredStatus.parse(status ?? {});
+  const { apps, root = specRoot, fallback, conditions = [], state } = StoredStatus.parse(status ?? {});
   if (apps === undefined) return null;
   const unreadable: string[] = [];
   const records: (readonly [AppKey, AppOnHost])[] = [];
@@ -52,6 +52,7 @@ export function parseHost({ metadata, spec, status }: Resource, repo: string, in
       port,
       root,
       ...(user === undefined ? {} : { user }),
+      ...(fallback === undefined ? {} : { fallback }),
       apps: new Map(records.map(([key, app]) => [key, appRecord(app, intern)])),
     },
     spec: { root: specRoot, ...(user === undefined ? {} : { user }) },

@@ -2,9 +2,10 @@ import type { DatabaseSync } from "node:sqlite";
 import { FssyncError } from "../../model/errors.ts";
 import { initial } from "./0001-initial.ts";
 import { suspension } from "./0002-suspension.ts";
+import { fallback } from "./0003-fallback.ts";
 
 /** In order; number n brings `user_version` from n-1 to n. A released one is never edited. */
-const MIGRATIONS: readonly string[] = [initial, suspension];
+const MIGRATIONS: readonly string[] = [initial, suspension, fallback];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 

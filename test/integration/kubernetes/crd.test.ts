@@ -128,7 +128,15 @@ describeKube("the CRDs on an API server", () => {
         maxShrinkPercent: 50,
         httpSD: { ...spec.inventory.httpSD, labels: { mod: "mod", env: "env", app: "app" } },
       },
-      ssh: { user: "root", port: 22, hostKeys: "strict", client: "openssh", sudo: false, connectTimeout: "10s" },
+      ssh: {
+        user: "root",
+        port: 22,
+        hostKeys: "strict",
+        client: "openssh",
+        sudo: false,
+        connectTimeout: "10s",
+        maxConnections: 10_000,
+      },
       sync: { concurrency: 64, timeout: "5m", owner: "root", group: "root", prune: true, maxDeletePercent: 20 },
       drift: { interval: "1h", action: "report", concurrency: 8, ignore: [], keep: 5 },
       suspend: false,
@@ -139,13 +147,9 @@ describeKube("the CRDs on an API server", () => {
 
   it("loses nothing of any spec that the file may hold, and changes nothing of what it means", async () => {
     const random = seeded(3);
-    const asked = Array.from({ length: 120 }, (_, index) => {
-      const spec = sample(RESOURCES.ConfigRepo.spec, { random, optional: index % 3 === 0 ? 1 : 0.5, texts: TEXTS });
-      const ssh = spec["ssh"] as { client?: string } | undefined;
-      // Told by parseConfigRepo alone, until it is built.
-      if (ssh?.client === "builtin") ssh.client = "openssh";
-      return spec;
-    });
+    const asked = Array.from({ length: 120 }, (_, index) =>
+      sample(RESOURCES.ConfigRepo.spec, { random, optional: index % 3 === 0 ? 1 : 0.5, texts: TEXTS }),
+    );
     for (const spec of asked) {
       expect(meant(spec)).toEqual({ config: expect.anything() });
       const stored = await create("ConfigRepo", spec);
@@ -240,7 +244,6 @@ describeKube("the CRDs on an API server", () => {
       { git: GIT, inventory: { static: [{ app: "a", hosts: [{ address: "a", prot: 22 }] }] } },
       "inventory.static.0.hosts.0.prot",
     ],
-    ["the client that is not built", { ...GOOD, ssh: { client: "builtin" } }, "ssh.client"],
     ["an owner's number that is too large", { ...GOOD, sync: { owner: "4294967295" } }, "sync.owner"],
   ])("leaves %s to parseConfigRepo", async (_what, spec, where) => {
     const parsed = meant((await create("ConfigRepo", spec)).spec);

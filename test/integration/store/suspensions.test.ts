@@ -80,13 +80,16 @@ it("a store of the version before is brought up to date and keeps what it has", 
   await mkdir(dirname(file));
   const database = new DatabaseSync(file);
   database.exec(
-    `${initial}; PRAGMA user_version = 1; INSERT INTO repo (name, revision) VALUES ('files', 'main@sha1:1')`,
+    `${initial}; PRAGMA user_version = 1; INSERT INTO repo (name, revision) VALUES ('files', 'main@sha1:1');
+     INSERT INTO host (repo, key, address, port, root, apps) VALUES ('files', 'a:22', 'a', 22, '/', '{}')`,
   );
   database.close();
   await using reader = new SqliteStatusReader({ file, log: silent });
   await expect(reader.load("files")).rejects.toThrow("older fssync");
   await using store = await openStore(file);
   expect((await store.load("files")).repo.revision).toBe("main@sha1:1");
+  const host = { key: "a:22", address: "a", port: 22, root: "/", apps: new Map() };
+  expect((await store.load("files")).hosts.get("a:22")).toEqual(host);
   await store.putSuspension(APP);
   expect(await store.suspensions("files")).toEqual([APP]);
   expect((await reader.load("files")).repo.revision).toBe("main@sha1:1");

@@ -46,3 +46,19 @@ describe("drift in status", () => {
     );
   });
 });
+
+describe("hosts that get plain rsync", () => {
+  const host = { ...hostReport("10.0.0.1", appReport(), appReport({ app: "nginx/prod/api" })), fallback: "no sudo" };
+  const reasons = (wide: boolean) => {
+    const lines = statusTable(resultOf([host]).report, { terminal: false, wide }).split("\n");
+    return lines.filter((line) => line.includes("10.0.0.1")).map((line) => line.trim().split(/ {2,}/)[5]);
+  };
+
+  test("-o wide says why, once for the host", () => {
+    expect(reasons(true)).toEqual(["plain rsync: no sudo", undefined]);
+  });
+
+  test("the short table does not name a host for it", () => {
+    expect(reasons(false)).toEqual([]);
+  });
+});

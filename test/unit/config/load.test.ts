@@ -21,7 +21,15 @@ describe("loading a configuration file", () => {
         },
         layout: {},
         inventory: { interval: 60_000, envAliases: {}, maxShrinkPercent: 50, static: [] },
-        ssh: { user: "root", port: 22, hostKeys: "strict", client: "openssh", sudo: false, connectTimeout: 10_000 },
+        ssh: {
+          user: "root",
+          port: 22,
+          hostKeys: "strict",
+          client: "openssh",
+          sudo: false,
+          connectTimeout: 10_000,
+          maxConnections: 10_000,
+        },
         sync: { concurrency: 64, timeout: 300_000, owner: "root", group: "root", prune: true, maxDeletePercent: 20 },
         suspend: false,
       },
@@ -70,7 +78,7 @@ sync: { owner: 0, group: "33" }`),
       `git: { url: https://a.example/b, interval: 10, timeut: 1s }\ninventory: { http: {}, static: [] }\nsuspend: 1`,
       "one",
     );
-    const second = document("inventory: {}\nssh: { client: builtin, port: 70000 }", "two");
+    const second = document("inventory: {}\nssh: { client: putty, port: 70000, maxConnections: 0 }", "two");
     expect(await mistakes(`${first}---\n${second}`)).toEqual([
       "fssync.yaml:5: one: spec.git.interval: 10 — expected a duration like 10s, 5m or 1h",
       "fssync.yaml:5: one: spec.git.timeut: unknown key — expected one of url, branch, interval, timeout, secretRef, webhook, author",
@@ -80,7 +88,8 @@ sync: { owner: 0, group: "33" }`),
       "fssync.yaml:12: two: spec.git: missing — expected a map",
       "fssync.yaml:13: two: spec.inventory: {} — expected exactly one of http, httpSD, file, static",
       `fssync.yaml:14: two: spec.ssh.port: 70000 — expected a port, 1 to 65535`,
-      `fssync.yaml:14: two: spec.ssh.client: "builtin" — the builtin client is not built yet; expected openssh`,
+      `fssync.yaml:14: two: spec.ssh.client: "putty" — expected builtin or openssh`,
+      `fssync.yaml:14: two: spec.ssh.maxConnections: 0 — expected a whole number from 1 to 100000`,
     ]);
   });
 

@@ -45,7 +45,11 @@ export class OpenSshClient implements SshClient {
     const run = this.#options.programs.run(work);
     const options = ["-F", CONFIG_FILE, "-S", controlPath, "-p", String(host.port)];
     return {
-      command: (command, input) => run("ssh", [...options, "-l", host.user, "--", host.address, command], input),
+      command: (command, { input, whenSaid, rawStdout } = {}) => {
+        const whole = whenSaid ? Buffer.concat([input ?? new Uint8Array(), whenSaid.input]) : input;
+        const said = { ...(whole && { input: whole }), ...(rawStdout !== undefined && { rawStdout }) };
+        return run("ssh", [...options, "-l", host.user, "--", host.address, command], said);
+      },
       rsync: ({ options: own, rsyncPath, source, destination }) => {
         // rsync splits this at spaces; neither the name of the configuration nor a socket's has one.
         const shell = ["ssh", ...options].join(" ");

@@ -32,6 +32,11 @@ export interface Session {
 export interface CommandOptions {
   /** Standard input; empty without it. */
   readonly input?: Uint8Array;
+  /**
+   * What standard input goes on with once a line of standard output is `line`, and not before: a host that does not
+   * want it says something else and ends. A client that cannot wait sends it at once.
+   */
+  readonly whenSaid?: { readonly line: string; readonly input: Uint8Array };
   /** See `ProcessOptions.rawStdout`. */
   readonly rawStdout?: number;
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { collect, NOTHING, OUTPUT_LIMIT, printable, type ProcessResult } from "../process.ts";
 import { interrupted, late, Unfinished } from "../programs.ts";
 import type { CommandOptions } from "../ssh-client.ts";
+import { feed } from "./command-input.ts";
 import type { Connection } from "./connection.ts";
 
 interface Limits {
@@ -21,9 +22,10 @@ interface Limits {
 export async function runCommand(
   connection: Connection,
   command: string,
-  { input, rawStdout }: CommandOptions,
+  options: CommandOptions,
   { left, timeout, signal, clock }: Limits,
 ): Promise<ProcessResult> {
+  const { rawStdout } = options;
   const stop = Promise.withResolvers<never>();
   const abort = () => stop.reject(interrupted());
   if (signal.aborted) throw interrupted();
@@ -48,7 +50,7 @@ export async function runCommand(
     };
     const closed = new Promise<void>((resolve) => channel!.once("close", () => resolve()));
     channel.on("error", () => undefined);
-    const writing = connection.write(channel, input ?? new Uint8Array());
+    const writing = feed(connection, channel, options);
     await Promise.race([closed, stop.promise, connection.ended.then((error) => Promise.reject(error))]);
     await writing;
     return said();

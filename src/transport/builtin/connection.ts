@@ -109,14 +109,14 @@ export class Connection {
     }
   }
 
-  /** Writes to a command's standard input no faster than the host takes it, and ends it. */
-  async write(channel: ClientChannel, input: Uint8Array): Promise<void> {
+  /** Writes to a command's standard input no faster than the host takes it, and ends it unless there is more. */
+  async write(channel: ClientChannel, input: Uint8Array, { more = false } = {}): Promise<void> {
     for (let at = 0; at < input.length && this.#alive && channel.writable; at += SLICE) {
       const room = channel.write(input.subarray(at, at + SLICE));
       if (!room) await this.#drained(channel);
       if (this.#socket.writableNeedDrain) await this.#drained(this.#socket);
     }
-    channel.end();
+    if (!more) channel.end();
   }
 
   #drained(stream: ClientChannel | Socket): Promise<unknown> {

@@ -23,11 +23,14 @@ import type { AppChange, Applied, Transport, WorkOptions } from "../../src/ports
 import { startFleet, until, type Fleet, type FleetHost } from "../support/fleet.ts";
 import { Snapshots, type FileSpec } from "../support/fleet-change.ts";
 import { hasCommand, run } from "../support/fleet/processes.ts";
+import { SharedMachine } from "../support/shared-machine.ts";
 import type { TransportFactory } from "./transport.ts";
 
 const isRoot = process.getuid?.() === 0;
 const WEB: AppKey = "nginx/prod/web";
 const API: AppKey = "nginx/prod/api";
+/** Tests at most that do something to their host. */
+const SPOILED = 20;
 const STAMP = /^\d{8}T\d{6}\.\d{3}Z$/;
 
 const sha256 = (text: string | Buffer) => createHash("sha256").update(text).digest("hex");
@@ -47,6 +50,7 @@ function isReading(dir: string): boolean {
 export function transportDriftContract(name: string, factory: TransportFactory): void {
   describe(`${name} keeps the contract of Transport about what somebody else changed`, () => {
     let fleet: Fleet;
+    let shared: { readonly machine: SharedMachine; readonly transport: Transport };
     let machine: FleetHost;
     let host: Host;
     let snapshots: Snapshots;
@@ -54,21 +58,38 @@ export function transportDriftContract(name: string, factory: TransportFactory):
     let count = 0;
 
     beforeAll(async () => {
-      fleet = await startFleet({ hosts: 0, kind: "ports" });
+      fleet = await startFleet({ hosts: SPOILED + 1, kind: "ports" });
       snapshots = new Snapshots(join(fleet.dir, "snap shots"));
+      shared = { machine: new SharedMachine(fleet), transport: make() };
     });
-    afterAll(() => fleet[Symbol.asyncDispose]());
+    afterAll(async () => {
+      await shared.transport[Symbol.asyncDispose]();
+      await fleet[Symbol.asyncDispose]();
+    });
 
-    beforeEach(async () => {
-      machine = await fleet.add();
-      const { address, port, root } = machine;
-      host = { key: hostKey(address, port), address, port, user: fleet.user, root };
-      transport = make();
+    beforeEach(() => {
+      machine = shared.machine.next();
+      host = asHost(machine);
+      transport = shared.transport;
     });
     afterEach(async () => {
-      await transport[Symbol.asyncDispose]();
-      await machine.down();
+      if (transport !== shared.transport) {
+        await transport[Symbol.asyncDispose]();
+        await machine.down();
+      }
+      await shared.machine.release();
     });
+
+    function asHost({ address, port, root }: FleetHost): Host {
+      return { key: hostKey(address, port), address, port, user: fleet.user, root };
+    }
+
+    /** For tests that look at connections, or end the transport: nobody else's are on this host. */
+    async function alone() {
+      machine = await fleet.add();
+      host = asHost(machine);
+      transport = make();
+    }
 
     function make(identityFile = fleet.identityFile): Transport {
       const secret = async () =>
@@ -271,6 +292,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
       });
 
       test("beyond the time allowed a look is Interrupted", async (context) => {
+        await alone();
         if (!transport.allow) return context.skip();
         await machine.forceCommand(`touch "${at("started").toString()}"; exec sleep 600`);
         transport.allow(30_000);
@@ -446,6 +468,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         });
 
       test("what cannot be kept is not overwritten: its app fails, the other one is synced", async () => {
+        await alone();
         put("etc/a", "by hand");
         put("etc/b", "1");
         put("var/lib/fssync/replaced", "a file in the way");
@@ -480,15 +503,20 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         }
       });
 
-      test("what was kept is told though the sync does not end in time", async () => {
+      test("what was kept is told though the sync is ended then", async () => {
         put("etc/a", "by hand");
-        const bin = join(fleet.dir, `slow ${count}`);
+        const bin = `${machine.dir} slow`;
         mkdirSync(bin);
-        writeFileSync(join(bin, "rsync"), "#!/bin/sh\nexec sleep 600\n", { mode: 0o755 });
+        const rsync = `#!/bin/sh\ntouch "${bin}/started"\nexec sleep 600\n`;
+        writeFileSync(join(bin, "rsync"), rsync, { mode: 0o755 });
         await machine.forceCommand(`PATH="${bin}:$PATH"; export PATH; eval "$SSH_ORIGINAL_COMMAND"`);
         const change = replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] });
-        const { outcome, replaced: found } = await apply([change], 5, within(3000));
-        expect(outcome.get(WEB)).toMatchObject({ reason: "SyncTimeout" });
+        const controller = new AbortController();
+        const applied = apply([change], 5, { timeout: 20_000, signal: controller.signal });
+        await until(() => existsSync(join(bin, "started")), 10_000, "rsync to begin");
+        controller.abort();
+        const { outcome, replaced: found } = await applied;
+        expect(outcome.get(WEB)).toMatchObject({ reason: "Interrupted" });
         expect(found.get(WEB)).toMatchObject([{ path: "etc/a", kept: expect.stringContaining("etc/a.") }]);
       });
 
@@ -504,7 +532,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
 
       test("a host without sha256sum is synced without being looked at", async () => {
         put("etc/a", "by hand");
-        const bin = join(fleet.dir, `bin ${count}`);
+        const bin = `${machine.dir} bin`;
         mkdirSync(bin);
         for (const each of ["sh", "rsync", "xargs", "id", "mkdir", "stat"].filter(hasCommand))
           symlinkSync(run("which", [each]).trim(), join(bin, each));

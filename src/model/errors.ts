@@ -56,8 +56,8 @@ export const REASONS = {
   PermissionDenied: host("Failed", "The remote user may not write there.", "Use a user that may, or ssh.sudo."),
   SudoDenied: host(
     "Failed",
-    "sudo -n refused to run rsync, or the shell that compares files.",
-    "Allow `NOPASSWD: /usr/bin/rsync` and `/bin/sh` for ssh.user in sudoers; without the shell set drift.interval to 0s.",
+    "sudo -n refused to run rsync, or the shell that lays batches and compares files.",
+    "Allow `NOPASSWD: /usr/bin/rsync, /usr/bin/sh, /bin/sh` for ssh.user in sudoers; without the shell set drift.interval to 0s.",
   ),
   NoSpace: host("Failed", "The host's disk or its inodes are full.", "Free some space on the host."),
   ReadOnly: host(
@@ -114,15 +114,15 @@ export const REASONS = {
   ControllerNoSpace: local("The controller's own disk is full.", "Free some space under --data-dir."),
   ControllerExhausted: local(
     "The controller has no file handles, processes or memory left.",
-    "Raise its limits (ulimit -n, -u) or lower sync.concurrency.",
+    "Raise its limits (ulimit -n, -u), or lower sync.concurrency or ssh.maxConnections.",
   ),
   SourceUnavailable: local(
     "Git was not read yet, or what it holds could not be read from the mirror.",
     "fssync mends its mirror by itself; see the git errors before.",
   ),
   SecretInvalid: local(
-    "A Secret or one of its keys is missing.",
-    "Make the Secret, or the key, that the message names; without Kubernetes it is a file below --secrets-dir.",
+    "A Secret or one of its keys is missing or cannot be used.",
+    "Make or correct the Secret, or the key, that the message names; without Kubernetes it is a file below --secrets-dir.",
   ),
   Interrupted: local("fssync was told to stop.", "Nothing: it goes on after the restart."),
   Internal: local("A mistake in fssync.", "Report it with the log."),

@@ -92,14 +92,14 @@ export class RsyncTransport implements Transport {
     const files = new SshFiles({ dir, secret, secretName, hostKeys, connectTimeout, clock });
     this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
     // The launcher keeps one as well: it goes on while this process is stopped.
-    this.#fence = new Fence({ clock, over: () => endLeftovers(dir) });
+    this.#fence = new Fence({ clock, over: () => this.#cut() });
     const start: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
     const programs = new Programs({ dir, withAgent: secret === undefined, start, fence: this.#fence, clock });
     const { socketDir, maxMasters, log } = options;
     const openssh = new OpenSshClient({ files, programs, socketDir, maxMasters, log });
     if (options.client === "openssh") this.#client = openssh;
     else {
-      this.#client = new BuiltinClient({ ...options, files, openssh });
+      this.#client = new BuiltinClient({ ...options, files, openssh, fence: this.#fence });
       if (options.batches ?? true) this.#batches = new BatchRuns({ dir, programs, clock, log });
     }
   }
@@ -221,6 +221,12 @@ export class RsyncTransport implements Transport {
     const remote: Remote = { host, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
     const limits = { timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence };
     return this.#client.with(host, limits, (session) => work(remote, session));
+  }
+
+  /** Ends all that is under way, and every connection. */
+  #cut(): Promise<void> {
+    this.#client.cut?.();
+    return endLeftovers(this.#options.dir);
   }
 
   #ready(): Promise<void> {

@@ -9,8 +9,8 @@ export interface SshClient extends AsyncDisposable {
    * keeps the host from being reached; then nothing of the work goes on over that connection.
    */
   with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T>;
-  /** See `Transport.allow`. */
-  allow?(milliseconds: number): void;
+  /** Ends every connection of this process at once: when it returns, nothing is sent any more. */
+  cut?(): void;
 }
 
 export interface Work extends WorkOptions {

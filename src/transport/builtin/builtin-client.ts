@@ -2,15 +2,19 @@ import { join } from "node:path";
 import { asFssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { Fence } from "../fence.ts";
 import type { OpenSshClient } from "../openssh-client.ts";
+import type { ProcessResult } from "../process.ts";
+import { interrupted, late, Unfinished } from "../programs.ts";
+import type { CommandOptions, Session, SshClient, Work } from "../ssh-client.ts";
 import type { SshFiles } from "../ssh-files.ts";
-import { late } from "../programs.ts";
-import type { Session, SshClient, Work } from "../ssh-client.ts";
 import { runCommand } from "./command.ts";
-import { Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { fileLogin } from "./login.ts";
-import { Pool } from "./pool.ts";
+import { openConnection } from "./opening.ts";
+import { Pool, type Lease } from "./pool.ts";
 
 export interface BuiltinClientOptions {
   readonly files: SshFiles;
@@ -20,53 +24,70 @@ export interface BuiltinClientOptions {
   readonly connectTimeout: number;
   /** Connections kept at most. */
   readonly maxConnections?: number | undefined;
+  readonly fence: Fence;
   readonly clock: Clock;
 }
 
 /** Connections inside this process, one a host, kept open. */
 export class BuiltinClient implements SshClient {
   readonly #options: BuiltinClientOptions;
+  readonly #handshakes: Handshakes;
   readonly #pool: Pool<Connection>;
 
   constructor(options: BuiltinClientOptions) {
     this.#options = options;
+    this.#handshakes = new Handshakes(options.clock);
     const { maxConnections: limit = 10_000 } = options;
     this.#pool = new Pool({ limit, open: (host, signal) => this.#open(host, signal) });
   }
 
-  async with<T>(host: Host, { timeout, signal, fence }: Work, use: (session: Session) => Promise<T>): Promise<T> {
-    const { clock } = this.#options;
-    const end = clock.monotonic() + timeout;
-    const either = AbortSignal.any([signal, fence]);
-    try {
-      return await this.#pool.with(host, either, (connection) => {
-        const session: Session = {
-          command: (command, options = {}) => {
-            const left = end - clock.monotonic();
-            if (left <= 0) throw late(timeout);
-            return runCommand(connection, command, options, { left, timeout, signal: either, clock });
-          },
-          rsync: (run) => this.#options.openssh.with(host, { timeout, signal, fence }, (over) => over.rsync(run)),
-        };
-        return use(session);
-      });
-    } catch (thrown) {
-      const error = asFssyncError(thrown);
-      const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
-      if (unsure || error.info.state === "Unreachable") await this.#pool.drop(host);
-      throw error;
-    }
+  async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
+    if (await this.#options.files.refresh()) this.#pool.retireAll();
+    const either = AbortSignal.any([work.signal, work.fence]);
+    return this.#pool.with(host, either, async (lease) => {
+      try {
+        return await use(this.#session(host, lease, work, either));
+      } catch (thrown) {
+        const error = asFssyncError(thrown);
+        const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
+        if (unsure || error.info.state === "Unreachable") await lease.drop();
+        throw error;
+      }
+    });
+  }
+
+  cut(): void {
+    this.#pool.destroyAll();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#pool.endAll(), this.#options.openssh[Symbol.asyncDispose]()]);
   }
 
+  #session(host: Host, lease: Lease<Connection>, work: Work, signal: AbortSignal): Session {
+    const { openssh, fence, clock } = this.#options;
+    const { timeout } = work;
+    const end = clock.monotonic() + timeout;
+    const run = async (connection: Connection, command: string, options: CommandOptions): Promise<ProcessResult> => {
+      const left = end - clock.monotonic();
+      if (left <= 0) throw late(timeout);
+      const result = await runCommand(connection, command, options, { left, timeout, signal, clock });
+      fence.check();
+      // Even what came to a good end in time: who was allowed since may have synced the host.
+      if (work.fence.aborted) throw new Unfinished(interrupted(), result);
+      return result;
+    };
+    return {
+      command: (command, options = {}) => lease.on((connection) => run(connection, command, options)),
+      rsync: (rsync) => openssh.with(host, work, (over) => over.rsync(rsync)),
+    };
+  }
+
   async #open(host: Host, signal: AbortSignal): Promise<Connection> {
-    const { files, dir, connectTimeout } = this.#options;
-    await files.refresh();
+    const { dir, connectTimeout: timeout, fence, clock } = this.#options;
     const login = await fileLogin(join(dir, "identity"));
     const hostKeys: HostKeys = { algorithms: () => ["ssh-ed25519"], check: async () => undefined };
-    return Connection.open({ host, hostKeys, login, timeout: connectTimeout, signal });
+    const check = () => void fence.check();
+    return openConnection({ host, hostKeys, login, timeout, signal, handshakes: this.#handshakes, check, clock });
   }
 }

@@ -12,7 +12,7 @@ export async function feed(
   { input = new Uint8Array(), whenSaid }: CommandOptions,
 ): Promise<void> {
   if (!whenSaid) return connection.write(channel, input);
-  const asked = Promise.race([said(channel, whenSaid.line), connection.ended.then(() => false)]);
+  const asked = said(channel, whenSaid.line);
   await connection.write(channel, input, { more: true });
   if (await asked) await connection.write(channel, whenSaid.input);
 }

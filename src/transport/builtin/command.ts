@@ -1,10 +1,13 @@
 import type { ClientChannel } from "ssh2";
+import { asFssyncError } from "../../model/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { collect, NOTHING, OUTPUT_LIMIT, printable, type ProcessResult } from "../process.ts";
-import { interrupted, late, Unfinished } from "../programs.ts";
+import { late, Unfinished } from "../programs.ts";
 import type { CommandOptions } from "../ssh-client.ts";
 import { feed } from "./command-input.ts";
 import type { Connection } from "./connection.ts";
+import { Limit } from "./limit.ts";
+import { Unsent } from "./pool.ts";
 
 interface Limits {
   /** Milliseconds left. */
@@ -17,7 +20,7 @@ interface Limits {
 
 /**
  * One command to its end. Throws Unfinished (SyncTimeout, Interrupted, ConnectionLost) when that did not come: it is told
- * to end then, and the connection must not be used again.
+ * to end then, and the connection must not be used again. Throws Unsent when the host has not heard of it.
  */
 export async function runCommand(
   connection: Connection,
@@ -25,41 +28,72 @@ export async function runCommand(
   options: CommandOptions,
   { left, timeout, signal, clock }: Limits,
 ): Promise<ProcessResult> {
-  const { rawStdout } = options;
-  const stop = Promise.withResolvers<never>();
-  const abort = () => stop.reject(interrupted());
-  if (signal.aborted) throw interrupted();
-  signal.addEventListener("abort", abort, { once: true });
-  using _ = clock.after(left, () => stop.reject(late(timeout)));
-  let channel: ClientChannel | undefined;
-  let said = (): ProcessResult => NOTHING;
+  using limit = new Limit({ left, late: () => late(timeout), signal, clock });
+  using _ = connection.watched();
+  const running = new Running(options.rawStdout);
   try {
-    channel = await Promise.race([connection.exec(command), stop.promise]);
-    let flooded = false;
-    const onFull = () => {
-      if (rawStdout !== undefined && !flooded) channel!.close();
-      flooded = rawStdout !== undefined;
-    };
-    const stdout = collect(channel, rawStdout ?? OUTPUT_LIMIT, onFull);
-    const stderr = collect(channel.stderr, OUTPUT_LIMIT);
-    let exitCode: number | null = null;
-    channel.once("exit", (code: number | null) => (exitCode = code));
-    said = () => {
-      const text = rawStdout === undefined ? printable(stdout()) : stdout().toString("latin1");
-      return { ...NOTHING, exitCode, stdout: text, stderr: printable(stderr()), flooded };
-    };
-    const closed = new Promise<void>((resolve) => channel!.once("close", () => resolve()));
-    channel.on("error", () => undefined);
-    const writing = feed(connection, channel, options);
-    await Promise.race([closed, stop.promise, connection.ended.then((error) => Promise.reject(error))]);
-    await writing;
-    return said();
+    const channel = await limit.race(connection.exec(command, (begun) => running.follow(begun)));
+    await limit.race(Promise.all([running.ended, feed(connection, channel, options)]));
+    const result = running.result();
+    // What ended the command may have ended the connection: then nobody knows what the command would have come to.
+    const isCut = result.exitCode === null && !result.flooded && !(await limit.race(connection.answers()));
+    if (isCut) throw connection.lost();
+    return result;
   } catch (error) {
-    channel?.signal("KILL");
-    channel?.close();
-    throw new Unfinished(error as never, said());
-  } finally {
-    stop.promise.catch(() => undefined);
-    signal.removeEventListener("abort", abort);
+    running.end();
+    if (error instanceof Unsent) throw error;
+    throw new Unfinished(asFssyncError(error), running.result());
+  }
+}
+
+/** A command that runs on a host, and what it has said. */
+class Running {
+  readonly ended: Promise<void>;
+  readonly #rawStdout: number | undefined;
+  readonly #closed = Promise.withResolvers<void>();
+  #channel: ClientChannel | undefined;
+  #stdout: () => Buffer = () => Buffer.alloc(0);
+  #stderr: () => Buffer = () => Buffer.alloc(0);
+  #exitCode: number | null = null;
+  #flooded = false;
+
+  constructor(rawStdout: number | undefined) {
+    this.#rawStdout = rawStdout;
+    this.ended = this.#closed.promise;
+  }
+
+  follow(channel: ClientChannel): void {
+    this.#channel = channel;
+    this.#stdout = collect(channel, this.#rawStdout ?? OUTPUT_LIMIT, () => this.#flood());
+    this.#stderr = collect(channel.stderr, OUTPUT_LIMIT);
+    channel.once("exit", (code: number | null) => (this.#exitCode = code));
+    channel.once("close", () => this.#closed.resolve());
+  }
+
+  result(): ProcessResult {
+    const stdout = this.#stdout();
+    return {
+      ...NOTHING,
+      exitCode: this.#exitCode,
+      stdout: this.#rawStdout === undefined ? printable(stdout) : stdout.toString("latin1"),
+      stderr: printable(this.#stderr()),
+      flooded: this.#flooded,
+    };
+  }
+
+  /** A host may refuse the signal; the end of the connection ends the rest. */
+  end(): void {
+    try {
+      this.#channel?.signal("TERM");
+      this.#channel?.close();
+    } catch {
+      // The connection has ended.
+    }
+  }
+
+  #flood(): void {
+    if (this.#rawStdout === undefined || this.#flooded) return;
+    this.#flooded = true;
+    this.end();
   }
 }

@@ -1,140 +1,181 @@
-import { Socket } from "node:net";
-import { Client, type AuthHandlerMiddleware, type ClientChannel } from "ssh2";
+import { once } from "node:events";
+import type { Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
+import type { Client, ClientChannel } from "ssh2";
 import { asFssyncError, FssyncError } from "../../model/errors.ts";
-import type { Host } from "../../model/host.ts";
 import { encodePath } from "../../model/path.ts";
-import type { HostKeys } from "./host-keys.ts";
-import { connectError } from "./connect-error.ts";
-
-/** Milliseconds between two signs of life that are asked of an idle host, and how many may stay without an answer. */
-const KEEPALIVE = { keepaliveInterval: 15_000, keepaliveCountMax: 3 } as const;
-
-const ALGORITHMS = {
-  kex: ["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"],
-  cipher: ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
-} as const;
-
-export interface ConnectOptions {
-  readonly host: Host;
-  readonly hostKeys: HostKeys;
-  /** How to log in, for each connection anew. */
-  readonly login: () => AuthHandlerMiddleware;
-  /** Milliseconds until the host is logged in on. */
-  readonly timeout: number;
-  readonly signal: AbortSignal;
-}
-
-/** One connection to one host, logged in. */
-export class Connection {
-  readonly #client: Client;
-  readonly #socket: Socket;
-  /** Resolves when it has ended, with why. */
-  readonly ended: Promise<FssyncError>;
-  #alive = true;
-
-  private constructor(client: Client, socket: Socket) {
-    this.#client = client;
-    this.#socket = socket;
-    const { promise, resolve } = Promise.withResolvers<FssyncError>();
-    this.ended = promise;
-    let cause: Error | undefined;
-    client.on("error", (error) => (cause ??= error));
-    client.once("close", () => {
-      this.#alive = false;
-      resolve(new FssyncError("ConnectionLost", cause?.message ?? "the host closed the connection", { cause }));
-    });
-  }
-
-  /** Rejects with what keeps the host from being reached: ConnectTimeout, AuthFailed, HostKeyUnknown, … */
-  static async open({ host, hostKeys, login, timeout, signal }: ConnectOptions): Promise<Connection> {
-    signal.throwIfAborted();
-    const socket = new Socket();
-    socket.setNoDelay(true);
-    const client = new Client();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let refused: FssyncError | undefined;
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    client.on("error", (error) => reject(refused ?? connectError(host, error)));
-    client.once("close", () => reject(refused ?? new FssyncError("ConnectionLost", "the host closed the connection")));
-    client.once("ready", resolve);
-    try {
-      client.connect({
-        sock: socket,
-        username: host.user,
-        readyTimeout: timeout,
-        ...KEEPALIVE,
-        algorithms: { ...ALGORITHMS, serverHostKey: [...hostKeys.algorithms(host)] } as never,
-        authHandler: login(),
-        hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
-          hostKeys.check(host, key).then(
-            () => verify(true),
-            (error: unknown) => {
-              refused = asFssyncError(error);
-              verify(false);
-            },
-          );
-        },
-      });
-      socket.connect({ host: host.address, port: host.port });
-      await promise;
-      return new Connection(client, socket);
-    } catch (error) {
-      socket.destroy();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", abort);
-    }
-  }
-
-  get alive(): boolean {
-    return this.#alive;
-  }
-
-  /** Starts a command in the login's shell. Rejects with ConnectionLost, ProtocolError. */
-  async exec(command: string): Promise<ClientChannel> {
-    const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
-    // Bytes as they are; only the types ask for a string.
-    const bytes = encodePath(command) as unknown as string;
-    try {
-      this.#client.exec(bytes, (error, channel) => (error ? reject(error) : resolve(channel)));
-    } catch (error) {
-      reject(error);
-    }
-    try {
-      return await Promise.race([promise, this.ended.then((error) => Promise.reject(error))]);
-    } catch (error) {
-      if (error instanceof FssyncError) throw error;
-      throw new FssyncError(this.#alive ? "ProtocolError" : "ConnectionLost", asFssyncError(error).message);
-    }
-  }
-
-  /** Writes to a command's standard input no faster than the host takes it, and ends it unless there is more. */
-  async write(channel: ClientChannel, input: Uint8Array, { more = false } = {}): Promise<void> {
-    for (let at = 0; at < input.length && this.#alive && channel.writable; at += SLICE) {
-      const room = channel.write(input.subarray(at, at + SLICE));
-      if (!room) await this.#drained(channel);
-      if (this.#socket.writableNeedDrain) await this.#drained(this.#socket);
-    }
-    if (!more) channel.end();
-  }
-
-  #drained(stream: ClientChannel | Socket): Promise<unknown> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    stream.once("drain", resolve);
-    stream.once("close", resolve);
-    return Promise.race([promise, this.ended]).finally(() => {
-      stream.off("drain", resolve);
-      stream.off("close", resolve);
-    });
-  }
-
-  /** Ends it at once. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.destroy();
-    await this.ended;
-  }
-}
+import type { Clock } from "../../ports/clock.ts";
+import { Unsent, type Pooled } from "./pool.ts";
+import { SignsOfLife } from "./signs-of-life.ts";
 
 /** Bytes that are encrypted in one go. */
 const SLICE = 64 * 1024;
+
+/** Milliseconds that a host has to say goodbye. */
+const GOODBYE = 1000;
+
+export interface ConnectionOptions {
+  readonly client: Client;
+  readonly socket: Socket;
+  /** Milliseconds in which a host answers that is asked for another session. */
+  readonly answerTimeout: number;
+  readonly clock: Clock;
+}
+
+/** One connection to one host. */
+export class Connection implements Pooled {
+  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #clock: Clock;
+  readonly #answerTimeout: number;
+  readonly #signs: SignsOfLife;
+  /** Resolves when it has ended, with ssh2's error if there was any. */
+  readonly ended: Promise<Error | undefined>;
+  #error: Error | undefined;
+  #over = false;
+
+  constructor({ client, socket, answerTimeout, clock }: ConnectionOptions) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#answerTimeout = answerTimeout;
+    this.#signs = new SignsOfLife({
+      heard: () => socket.bytesRead,
+      ask: () => this.#ask(),
+      lost: () => this.#lose(new Error("the host did not answer any more")),
+      clock,
+    });
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    client.on("error", (error: Error & { level?: string }) => {
+      // Another key may be tried.
+      if (error.level !== "agent") this.#lose(error);
+    });
+    client.once("close", () => {
+      this.#over = true;
+      resolve(this.#error);
+    });
+  }
+
+  get alive(): boolean {
+    return !this.#over && this.#socket.writable && !this.#socket.readableEnded;
+  }
+
+  /**
+   * Starts a command in the login's shell. Rejects with Unsent when the connection was dead before the command was
+   * sent, with ConnectionLost when it may have begun, with ProtocolError when the host refuses it. `begun` is told at once:
+   * all that a short command says can come in one piece with the host's consent, and be missed by who waits for this.
+   */
+  async exec(command: string, begun?: (channel: ClientChannel) => void): Promise<ClientChannel> {
+    const heard = this.#socket.bytesRead;
+    // The command is sent once the host has opened a session for it.
+    const isUnsent = () => this.#socket.bytesRead === heard;
+    using _ = this.#clock.after(this.#answerTimeout, () => {
+      if (isUnsent()) this.#lose(new Error("the host did not answer"));
+    });
+    using _use = this.#signs.expected();
+    try {
+      return await this.#start(command, begun);
+    } catch (error) {
+      const { message } = asFssyncError(error);
+      if (this.alive) throw new FssyncError("ProtocolError", message, { cause: error });
+      throw isUnsent() ? new Unsent(this.lost()) : this.lost();
+    }
+  }
+
+  /** Signs of life are expected of the host until this is disposed of. */
+  watched(): Disposable {
+    return this.#signs.expected();
+  }
+
+  /** Whether the host still answers; false once the connection has ended. */
+  async answers(): Promise<boolean> {
+    using _ = this.#signs.expected();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#ask(resolve);
+    await promise;
+    return this.alive;
+  }
+
+  /** Why what was under way was not done. */
+  lost(): FssyncError {
+    const message = this.#error?.message ?? "the host closed the connection";
+    return new FssyncError("ConnectionLost", message, { cause: this.#error });
+  }
+
+  /**
+   * Writes to a command's standard input no faster than the host takes it, and ends it unless there is more. Other
+   * connections have their turn after each slice, and never more than a slice waits that the host has not asked for.
+   */
+  async write(channel: ClientChannel, input: Uint8Array, { more = false } = {}): Promise<void> {
+    for (let at = 0; at < input.length && this.alive && channel.writable; at += SLICE) {
+      await taken(channel, input.subarray(at, at + SLICE));
+      if (this.#socket.writableNeedDrain) await drained(this.#socket);
+      else await setImmediate();
+    }
+    if (!more && channel.writable) channel.end();
+  }
+
+  /** Ends it at once; what was not sent yet is never sent. */
+  destroy(): void {
+    this.#over = true;
+    this.#signs[Symbol.dispose]();
+    this.#socket.resetAndDestroy();
+  }
+
+  /** Ends it in good order, unless that takes too long. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    using _ = this.#clock.after(GOODBYE, () => this.destroy());
+    try {
+      this.#client.end();
+    } catch {
+      // It has ended in the meantime.
+    }
+    if (!this.#socket.writable) this.#socket.destroy();
+    await this.ended;
+    this.#signs[Symbol.dispose]();
+  }
+
+  #start(command: string, begun?: (channel: ClientChannel) => void): Promise<ClientChannel> {
+    // Bytes as they are; only the types ask for a string.
+    const bytes = encodePath(command) as unknown as string;
+    return new Promise((resolve, reject) => {
+      this.#client.exec(bytes, (error, channel) => {
+        if (error) return reject(error);
+        begun?.(channel);
+        resolve(channel);
+      });
+    });
+  }
+
+  /** Asks for what no host has to give: every one answers, and it changes nothing. */
+  #ask(answered: () => void = () => undefined): void {
+    try {
+      this.#client.unforwardIn("localhost", 1, () => answered());
+    } catch {
+      answered();
+    }
+  }
+
+  #lose(error: Error): void {
+    this.#error ??= error;
+    this.destroy();
+  }
+}
+
+/** Resolves when all of it is on its way, or the command has ended. */
+async function taken(channel: ClientChannel, slice: Uint8Array): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  channel.once("close", done);
+  channel.write(slice, done);
+  await promise;
+  channel.off("close", done);
+}
+
+async function drained(socket: Socket): Promise<void> {
+  const settled = new AbortController();
+  const { signal } = settled;
+  await Promise.race([once(socket, "drain", { signal }), once(socket, "close", { signal })]).catch(() => undefined);
+  settled.abort();
+}

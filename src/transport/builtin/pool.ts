@@ -1,91 +1,170 @@
+import { FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
+import { interrupted } from "../programs.ts";
 
 /** What a pool keeps. */
 export interface Pooled extends AsyncDisposable {
   readonly alive: boolean;
   readonly ended: Promise<unknown>;
+  /** Ends it at once, with all that goes on over it. */
+  destroy(): void;
 }
 
 export interface PoolOptions<C extends Pooled> {
-  /** Connections kept at most: beyond it the one unused for longest is closed. */
+  /** Connections kept at most: beyond it the idle one that was unused for longest is closed. */
   readonly limit: number;
   readonly open: (host: Host, signal: AbortSignal) => Promise<C>;
 }
 
-interface Entry<C> {
-  readonly opening: Promise<C>;
-  users: number;
-  retired: boolean;
+/** A connection was dead before anything was asked of the host: it can be asked over another one. */
+export class Unsent extends FssyncError {
+  constructor({ message, cause }: FssyncError) {
+    super("ConnectionLost", message, { cause });
+  }
 }
 
-/** One connection per host, kept for the next use. */
+/** A use of a host's connection. */
+export interface Lease<C> {
+  /** Once more over a new connection when it is Unsent over this one. */
+  on<T>(work: (connection: C) => Promise<T>): Promise<T>;
+  /** Ends the connection, whoever else uses it: the next use opens a new one. */
+  drop(): Promise<void>;
+}
+
+interface Entry<C> {
+  readonly key: string;
+  readonly opening: Promise<C>;
+  /** Ends the opening. */
+  readonly unwanted: AbortController;
+  connection: C | undefined;
+  users: number;
+}
+
+/** One connection per host, kept for the next use. As many as are in use may be open, idle ones up to the limit. */
 export class Pool<C extends Pooled> {
   readonly #options: PoolOptions<C>;
-  /** In order of use, the latest last. */
+  /** Those that may be used. */
   readonly #entries = new Map<string, Entry<C>>();
+  /** Of those the ones that nobody uses, in the order in which they became idle. */
+  readonly #idle = new Set<Entry<C>>();
+  /** Also those that end with their last use. */
+  readonly #open = new Set<Entry<C>>();
 
   constructor(options: PoolOptions<C>) {
     this.#options = options;
   }
 
+  /** Connections that are open or being opened. */
   get size(): number {
-    return this.#entries.size;
+    return this.#open.size;
   }
 
-  /** Rejects as `open` and as `use` do. */
-  async with<T>(host: Host, signal: AbortSignal, use: (connection: C) => Promise<T>): Promise<T> {
-    const key = keyOf(host);
-    const entry = this.#entries.get(key) ?? this.#open(key, host, signal);
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    entry.users++;
+  /** Rejects as `open` and as `use` do, and with Interrupted when the signal aborts before there is a connection. */
+  async with<T>(host: Host, signal: AbortSignal, use: (lease: Lease<C>) => Promise<T>): Promise<T> {
+    let entry = await this.#acquire(host, signal);
     try {
-      return await use(await entry.opening);
+      return await use({
+        on: async (work) => {
+          try {
+            return await work(entry.connection!);
+          } catch (error) {
+            if (!(error instanceof Unsent)) throw error;
+          }
+          const dead = entry;
+          this.#forget(dead);
+          entry = await this.#acquire(host, signal);
+          this.#release(dead);
+          return work(entry.connection!);
+        },
+        drop: () => this.#close(entry),
+      });
     } finally {
-      entry.users--;
-      if (entry.users === 0 && entry.retired) await close(entry);
+      this.#release(entry);
     }
   }
 
-  /** Ends the host's connection, so that the next use opens a new one. */
-  async drop(host: Host): Promise<void> {
-    const key = keyOf(host);
-    const entry = this.#entries.get(key);
-    this.#entries.delete(key);
-    if (entry) await close(entry);
-  }
-
   /** Ends every connection, those in use after their use: the keys they were made with have changed. */
-  async retireAll(): Promise<void> {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    for (const entry of entries) entry.retired = true;
-    await Promise.all(entries.filter(({ users }) => users === 0).map(close));
+  retireAll(): void {
+    const idle = [...this.#idle];
+    for (const entry of [...this.#entries.values()]) this.#forget(entry);
+    for (const entry of idle) void this.#close(entry);
   }
 
+  /** Ends every connection, also those in use. */
   async endAll(): Promise<void> {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    await Promise.all(entries.map(close));
+    await Promise.all([...this.#open].map((entry) => this.#close(entry)));
   }
 
-  #open(key: string, host: Host, signal: AbortSignal): Entry<C> {
-    this.#evict();
-    const opening = this.#options.open(host, signal);
-    const entry: Entry<C> = { opening, users: 0, retired: false };
-    const forget = () => {
-      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+  /** The same without a word to the hosts: when it returns, nothing is sent any more. */
+  destroyAll(): void {
+    for (const entry of this.#open) {
+      this.#forget(entry);
+      entry.unwanted.abort();
+      entry.connection?.destroy();
+    }
+  }
+
+  async #acquire(host: Host, signal: AbortSignal): Promise<Entry<C>> {
+    if (signal.aborted) throw interrupted();
+    const key = keyOf(host);
+    const known = this.#entries.get(key);
+    const entry = known && known.connection?.alive !== false ? known : this.#begin(key, host);
+    this.#idle.delete(entry);
+    entry.users++;
+    try {
+      await unlessAborted(entry.opening, signal);
+      return entry;
+    } catch (error) {
+      this.#release(entry);
+      throw error;
+    }
+  }
+
+  #begin(key: string, host: Host): Entry<C> {
+    if (this.#open.size >= this.#options.limit) this.#evict();
+    const unwanted = new AbortController();
+    const opening = this.#options.open(host, unwanted.signal);
+    const entry: Entry<C> = { key, opening, unwanted, connection: undefined, users: 0 };
+    this.#entries.set(key, entry);
+    this.#open.add(entry);
+    const gone = () => {
+      this.#forget(entry);
+      this.#open.delete(entry);
     };
-    opening.then((connection) => connection.ended).then(forget, forget);
+    opening
+      .then((connection) => {
+        entry.connection = connection;
+        // Everybody who waited for it has gone in the meantime.
+        if (unwanted.signal.aborted) connection.destroy();
+        return connection.ended;
+      })
+      .then(gone, gone);
     return entry;
   }
 
+  #release(entry: Entry<C>): void {
+    if (--entry.users > 0) return;
+    if (this.#entries.get(entry.key) !== entry || !entry.connection) return void this.#close(entry);
+    this.#idle.add(entry);
+    if (this.#open.size > this.#options.limit) this.#evict();
+  }
+
   #evict(): void {
-    if (this.#entries.size < this.#options.limit) return;
-    const idle = this.#entries.entries().find(([, { users }]) => users === 0);
-    if (!idle) return;
-    this.#entries.delete(idle[0]);
-    void close(idle[1]);
+    const [longest] = this.#idle;
+    if (longest) void this.#close(longest);
+  }
+
+  /** Nobody begins to use it any more. */
+  #forget(entry: Entry<C>): void {
+    this.#idle.delete(entry);
+    if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
+  }
+
+  async #close(entry: Entry<C>): Promise<void> {
+    this.#forget(entry);
+    entry.unwanted.abort();
+    await entry.connection?.[Symbol.asyncDispose]();
+    this.#open.delete(entry);
   }
 }
 
@@ -93,7 +172,14 @@ function keyOf({ user, key }: Host): string {
   return `${user}@${key}`;
 }
 
-async function close<C extends Pooled>({ opening }: Entry<C>): Promise<void> {
-  const connection = await opening.catch(() => undefined);
-  await connection?.[Symbol.asyncDispose]();
+/** Waits for what others may wait for as well. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(interrupted());
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

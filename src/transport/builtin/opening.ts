@@ -1,0 +1,115 @@
+import type { Socket } from "node:net";
+import ssh2, { type AuthHandlerMiddleware } from "ssh2";
+import { asFssyncError, FssyncError } from "../../model/errors.ts";
+import type { Host } from "../../model/host.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { connectError } from "./connect-error.ts";
+import { Connection } from "./connection.ts";
+import { FencedSocket } from "./fenced-socket.ts";
+import type { Handshakes } from "./handshakes.ts";
+import type { HostKeys } from "./host-keys.ts";
+import { Limit } from "./limit.ts";
+
+/**
+ * Milliseconds after which the kernel asks the host's whether it is still there, each second, ten times: what is
+ * between them does not forget the connection, and one that is dead is found without work for this process.
+ */
+const KERNEL_ASKS_AFTER = 15_000;
+
+const ALGORITHMS = {
+  kex: ["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"],
+  cipher: ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
+} as const;
+
+export interface OpeningOptions {
+  readonly host: Host;
+  readonly hostKeys: HostKeys;
+  /** How to log in, for each connection anew. */
+  readonly login: () => AuthHandlerMiddleware;
+  /** Milliseconds until the host is logged in on; waiting for a turn does not count. */
+  readonly timeout: number;
+  readonly signal: AbortSignal;
+  readonly handshakes: Handshakes;
+  /** Looks at the time that is allowed. */
+  readonly check: () => void;
+  readonly clock: Clock;
+}
+
+/**
+ * Connects and logs in. Rejects with what keeps the host from being reached: ConnectTimeout, AuthFailed, HostKeyUnknown,
+ * …; with Interrupted when the signal aborts.
+ */
+export async function openConnection(options: OpeningOptions): Promise<Connection> {
+  const { host, timeout, signal, handshakes, check, clock } = options;
+  await handshakes.begin(signal);
+  const socket = new FencedSocket(check);
+  socket.setKeepAlive(true, KERNEL_ASKS_AFTER);
+  const late = () =>
+    new FssyncError("ConnectTimeout", `connect to ${host.address} port ${host.port}: timed out after ${timeout} ms`);
+  try {
+    const began = clock.monotonic();
+    {
+      using limit = new Limit({ left: timeout, late, signal, clock });
+      await limit.race(answered(socket, host));
+    }
+    const left = timeout - (clock.monotonic() - began);
+    using _ = await handshakes.answered(signal);
+    using limit = new Limit({ left, late, signal, clock });
+    return await limit.race(loggedIn(socket, options));
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Resolves when the host says its first byte: every ssh server begins by itself. */
+async function answered(socket: Socket, host: Host): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const fail = (error?: Error) => reject(connectError(host, error ?? closed()));
+  // For good: it may break while it waits for its turn.
+  socket.on("error", fail).once("close", () => fail());
+  socket.once("readable", resolve);
+  socket.connect({ host: host.address, port: host.port });
+  await promise;
+}
+
+async function loggedIn(
+  socket: Socket,
+  { host, hostKeys, login, timeout: answerTimeout, clock }: OpeningOptions,
+): Promise<Connection> {
+  if (socket.destroyed || socket.readableEnded) throw connectError(host, closed());
+  const client = new ssh2.Client();
+  const connection = new Connection({ client, socket, answerTimeout, clock });
+  const ready = Promise.withResolvers<void>();
+  let refused: FssyncError | undefined;
+  let shown: Buffer | undefined;
+  client.once("ready", ready.resolve);
+  void connection.ended.then((error) => ready.reject(refused ?? connectError(host, error ?? closed())));
+  client.connect({
+    sock: socket,
+    username: host.user,
+    // What looks after the time and after signs of life is ours.
+    readyTimeout: 0,
+    keepaliveInterval: 0,
+    algorithms: { ...ALGORITHMS, serverHostKey: [...hostKeys.algorithms(host)] } as never,
+    authHandler: login(),
+    hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
+      // Keys are exchanged again and again: later ones must be signed by the host that was let in.
+      if (shown) return verify(shown.equals(key));
+      shown = Buffer.from(key);
+      hostKeys.check(host, key).then(
+        () => verify(true),
+        (error: unknown) => {
+          refused = asFssyncError(error);
+          verify(false);
+        },
+      );
+    },
+  });
+  await ready.promise;
+  return connection;
+}
+
+function closed(): Error {
+  return new Error("the host closed the connection");
+}

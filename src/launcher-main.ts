@@ -1,8 +1,9 @@
+import type { Socket } from "node:net";
 import { systemClock } from "./clock/system-clock.ts";
 import { Fence } from "./transport/fence.ts";
 import type { LauncherAnswer, LauncherOrder } from "./transport/launcher.ts";
 import { endLeftovers } from "./transport/leftovers.ts";
-import { runProcess } from "./transport/process.ts";
+import { runProcess, type Pipes } from "./transport/process.ts";
 
 // The process that `Launcher` starts programs from. It lives as long as its controller.
 
@@ -29,13 +30,30 @@ process.once("disconnect", () => {
 });
 
 async function run(order: Extract<LauncherOrder, { kind: "run" }>, signal: AbortSignal): Promise<void> {
-  const { id, command, args, options } = order;
+  const { id, command, args, options, pipes } = order;
   const allowed = fence.check();
   await fence.cleared();
-  const ended = await runProcess(command, args, { ...options, signal, fence: allowed, clock: systemClock });
+  const ended = await runProcess(command, args, {
+    ...options,
+    ...(pipes && { onPipes: (made: Pipes) => hand(id, made) }),
+    signal,
+    fence: allowed,
+    clock: systemClock,
+  });
   fence.check();
   running.delete(id);
   const { spawnError, ...result } = allowed.aborted ? { ...ended, aborted: true } : ended;
   const failure = spawnError && { message: spawnError.message, code: spawnError.code };
-  if (process.connected) process.send!({ id, result, spawnError: failure } satisfies LauncherAnswer, () => undefined);
+  answer({ kind: "result", id, result, spawnError: failure });
+}
+
+/** The controller has them from now on; `runProcess` sees its own ends closed. */
+function hand(id: number, { output, input }: Pipes): void {
+  for (const pipe of [output, input]) answer({ kind: "pipe", id }, pipe);
+}
+
+function answer(message: LauncherAnswer, pipe?: Socket): void {
+  const given = () => void pipe?.destroy();
+  if (process.connected) process.send!(message, pipe, {}, given);
+  else given();
 }

@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { Socket } from "node:net";
 import type { Instant } from "./fence.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { NOTHING, type ProcessOptions, type ProcessResult } from "./process.ts";
@@ -12,12 +13,23 @@ export type LauncherOrder =
       readonly id: number;
       readonly command: string;
       readonly args: readonly string[];
-      readonly options: Omit<ProcessOptions, "signal" | "fence" | "clock">;
+      readonly options: Omit<ProcessOptions, "onPipes" | "signal" | "fence" | "clock">;
+      /** See `ProcessOptions.onPipes`. */
+      readonly pipes: boolean;
     }
   | { readonly kind: "abort"; readonly id: number };
 
-/** What it answers. An Error would lose its code on the way. */
-export interface LauncherAnswer {
+/** What it answers; a pipe comes with its message, the output first. */
+export type LauncherAnswer = LauncherPipe | LauncherResult;
+
+export interface LauncherPipe {
+  readonly kind: "pipe";
+  readonly id: number;
+}
+
+/** An Error would lose its code on the way. */
+export interface LauncherResult {
+  readonly kind: "result";
   readonly id: number;
   readonly result: Omit<ProcessResult, "spawnError">;
   readonly spawnError: { readonly message: string; readonly code: string | undefined } | undefined;
@@ -34,7 +46,7 @@ export class Launcher implements AsyncDisposable {
   readonly #dir: string;
   /** While what a dead launcher left is being ended. */
   #clearing: Promise<void> | undefined;
-  readonly #pending = new Map<number, (result: ProcessResult) => void>();
+  readonly #pending = new Map<number, Pending>();
   #child: ChildProcess | undefined;
   #until: Instant | undefined;
   #ids = 0;
@@ -61,12 +73,15 @@ export class Launcher implements AsyncDisposable {
     const id = ++this.#ids;
     const abort = () => tell(child, { kind: "abort", id });
     signal.addEventListener("abort", abort, { once: true });
-    this.#pending.set(id, (result) => {
+    const pipes = new PipePair(options.onPipes);
+    const settle = (result: ProcessResult) => {
       this.#pending.delete(id);
       signal.removeEventListener("abort", abort);
+      pipes[Symbol.dispose]();
       resolve(result);
-    });
-    const { cwd, env, input, stdout, rawStdout, timeout, grace, drain } = options;
+    };
+    const { cwd, env, input, stdout, rawStdout, onPipes, timeout, grace, drain } = options;
+    this.#pending.set(id, { settle, pipes });
     const sent = {
       cwd,
       env,
@@ -77,7 +92,7 @@ export class Launcher implements AsyncDisposable {
       ...(grace !== undefined && { grace }),
       ...(drain !== undefined && { drain }),
     };
-    tell(child, { kind: "run", id, command, args, options: sent });
+    tell(child, { kind: "run", id, command, args, options: sent, pipes: onPipes !== undefined });
     return promise;
   }
 
@@ -93,10 +108,18 @@ export class Launcher implements AsyncDisposable {
     // In a group of its own: a signal that stops the group of the controller does not stop it.
     const child = fork(this.#entry, [this.#dir], { serialization: "advanced", execArgv: [], detached: true });
     if (this.#until) tell(child, { kind: "allow", until: this.#until });
-    child.on("message", (answer: LauncherAnswer) => this.#pending.get(answer.id)?.(resultOf(answer)));
+    child.on("message", (answer: LauncherAnswer, handle: unknown) => this.#hear(answer, handle));
     child.once("error", (error) => this.#lose(child, error.message));
     child.once("exit", () => this.#lose(child, "the launcher process ended"));
     return child;
+  }
+
+  #hear(answer: LauncherAnswer, handle: unknown): void {
+    const pending = this.#pending.get(answer.id);
+    if (answer.kind === "result") pending?.settle(resultOf(answer));
+    else if (!(handle instanceof Socket)) return;
+    else if (pending) pending.pipes.add(handle);
+    else handle.destroy();
   }
 
   #lose(child: ChildProcess, message: string): void {
@@ -106,11 +129,37 @@ export class Launcher implements AsyncDisposable {
     const pending = [...this.#pending.values()];
     // Nobody may begin anew on a host where the old work still runs.
     this.#clearing = endLeftovers(this.#dir).catch(() => undefined);
-    void this.#clearing.then(() => pending.forEach((settle) => settle({ ...NOTHING, spawnError })));
+    void this.#clearing.then(() => pending.forEach(({ settle }) => settle({ ...NOTHING, spawnError })));
   }
 }
 
-function resultOf({ result, spawnError }: LauncherAnswer): ProcessResult {
+interface Pending {
+  readonly settle: (result: ProcessResult) => void;
+  readonly pipes: PipePair;
+}
+
+/** Pipes come one by one. */
+class PipePair implements Disposable {
+  readonly #onPipes: ProcessOptions["onPipes"];
+  #output: Socket | undefined;
+
+  constructor(onPipes: ProcessOptions["onPipes"]) {
+    this.#onPipes = onPipes;
+  }
+
+  add(pipe: Socket): void {
+    const output = this.#output;
+    this.#output = output ? undefined : pipe;
+    if (output) this.#onPipes?.({ output, input: pipe });
+  }
+
+  /** Nobody was told of one that is alone. */
+  [Symbol.dispose](): void {
+    this.#output?.destroy();
+  }
+}
+
+function resultOf({ result, spawnError }: LauncherResult): ProcessResult {
   if (!spawnError) return { ...result, spawnError: undefined };
   return { ...result, spawnError: Object.assign(new Error(spawnError.message), { code: spawnError.code }) };
 }

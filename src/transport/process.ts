@@ -1,4 +1,5 @@
-import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import { spawn, type ChildProcess, type SpawnOptions, type StdioOptions } from "node:child_process";
+import { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import type { Clock } from "../ports/clock.ts";
 
@@ -20,6 +21,8 @@ export interface ProcessOptions {
    * many: a program that says more is ended.
    */
   readonly rawStdout?: number;
+  /** Gives it two more pipes, and is told of them when it has begun. */
+  readonly onPipes?: (pipes: Pipes) => void;
   /** Milliseconds until it is ended. */
   readonly timeout: number;
   readonly signal: AbortSignal;
@@ -30,6 +33,14 @@ export interface ProcessOptions {
   readonly grace?: number;
   /** Milliseconds between its end and giving up on its pipes. */
   readonly drain?: number;
+}
+
+/** Whoever is told of them ends them. A program must not write before it was written to: nobody may be listening yet. */
+export interface Pipes {
+  /** What the program writes to file descriptor 3. */
+  readonly output: Socket;
+  /** What it reads from file descriptor 4. */
+  readonly input: Socket;
 }
 
 export interface ProcessResult {
@@ -72,6 +83,7 @@ export function runProcess(command: string, args: readonly string[], options: Pr
     child.once("error", onError).once("exit", onExit).once("close", settle);
     // A program that ends before it has read everything breaks the pipe; its exit code tells more.
     child.stdin?.on("error", () => undefined).end(options.input);
+    if (options.onPipes) givePipes(child, options.onPipes);
 
     function onTimeout() {
       timedOut = true;
@@ -133,10 +145,10 @@ export const NOTHING: ProcessResult = {
 function start(
   command: string,
   args: readonly string[],
-  { cwd, env, input, stdout = true }: ProcessOptions,
+  { cwd, env, input, stdout = true, onPipes }: ProcessOptions,
 ): { child: ReadableChild } | { spawnError: NodeJS.ErrnoException } {
-  const stdio = [input ? "pipe" : "ignore", stdout ? "pipe" : "ignore", "pipe"] as const;
-  const options: SpawnOptions = { cwd, env, detached: true, stdio: [...stdio] };
+  const stdio: StdioOptions = [input ? "pipe" : "ignore", stdout ? "pipe" : "ignore", "pipe"];
+  const options: SpawnOptions = { cwd, env, detached: true, stdio: onPipes ? [...stdio, "pipe", "pipe"] : stdio };
   try {
     const child = spawn(command, args, options);
     // Without file handles left Node makes a child without pipes and reports the error later.
@@ -154,6 +166,10 @@ interface ReadableChild extends ChildProcess {
 
 function isReadable(child: ChildProcess): child is ReadableChild {
   return Boolean(child.stderr);
+}
+
+function givePipes({ stdio: [, , , output, input] }: ChildProcess, onPipes: (pipes: Pipes) => void): void {
+  if (output instanceof Socket && input instanceof Socket) onPipes({ output, input });
 }
 
 function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -19,7 +19,7 @@ interface ProgramsOptions {
 export type Run = (
   command: "rsync" | "ssh",
   args: readonly string[],
-  options?: Pick<ProcessOptions, "input" | "rawStdout">,
+  options?: Pick<ProcessOptions, "input" | "rawStdout" | "onPipes">,
 ) => Promise<ProcessResult>;
 
 /** A program that was ended before it came to its end, with what it had said by then. */
@@ -45,7 +45,7 @@ export class Programs {
     const { dir, withAgent, start, clock } = this.#options;
     const env = childEnvironment(withAgent);
     const end = clock.monotonic() + timeout;
-    return async (command, args, { input, rawStdout } = {}) => {
+    return async (command, args, { input, rawStdout, onPipes } = {}) => {
       const left = end - clock.monotonic();
       if (left <= 0) throw late(timeout);
       const options: ProcessOptions = {
@@ -54,6 +54,7 @@ export class Programs {
         stdout: command === "ssh",
         ...(input && { input }),
         ...(rawStdout !== undefined && { rawStdout }),
+        ...(onPipes && { onPipes }),
         timeout: left,
         signal,
         fence,

@@ -11,7 +11,7 @@ import { SignsOfLife } from "./signs-of-life.ts";
 /** Bytes that are encrypted in one go. */
 const SLICE = 64 * 1024;
 
-/** Milliseconds that a host has to say goodbye. */
+/** Milliseconds for what is on its way to a host that is left. */
 const GOODBYE = 1000;
 
 export interface ConnectionOptions {
@@ -131,7 +131,7 @@ export class Connection implements Pooled {
     } catch {
       // It has ended in the meantime.
     }
-    if (!this.#socket.writable) this.#socket.destroy();
+    this.#socket.destroySoon();
     await this.ended;
     this.#signs[Symbol.dispose]();
   }

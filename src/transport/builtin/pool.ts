@@ -86,7 +86,7 @@ export class Pool<C extends Pooled> {
   /** Ends every connection, those in use after their use: the keys they were made with have changed. */
   retireAll(): void {
     const idle = [...this.#idle];
-    for (const entry of [...this.#entries.values()]) this.#forget(entry);
+    for (const entry of this.#entries.values()) this.#forget(entry);
     for (const entry of idle) void this.#close(entry);
   }
 

@@ -20,6 +20,7 @@ export class PreparedLists implements PreparedChange {
   readonly guard: Guard | undefined;
   readonly #dir: string;
   readonly #lists = new Map<string, Promise<FileList>>();
+  readonly #ends: (() => Promise<void>)[] = [];
   #disposed = false;
 
   /** `dir` is a folder of its own, absolute; it exists. */
@@ -80,9 +81,15 @@ export class PreparedLists implements PreparedChange {
     });
   }
 
+  /** What else was made for this change goes with it; at once when that is gone already. */
+  onDispose(end: () => Promise<void>): void {
+    if (this.#disposed) void end();
+    else this.#ends.push(end);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    await Promise.allSettled(this.#lists.values());
+    await Promise.allSettled([...this.#lists.values(), ...this.#ends.splice(0).map((end) => end())]);
     await rm(this.#dir, { recursive: true, force: true });
   }
 

@@ -68,9 +68,9 @@ export interface RsyncTransportOptions {
 
 /**
  * rsync on both sides. What a group of hosts needs is written once, as a batch, and laid on each by one command over its
- * connection; where that cannot be, one rsync per host and ownership. A receiver that ends with 0 is believed: rsync's sender ends with 0 only after the
- * receiver has taken part to the end of the protocol, so that a program that merely exits with 0 is
- * a ProtocolError. One that lies through the whole protocol is for `verify` to find.
+ * connection; where that cannot be, one rsync per host and ownership. A receiver that ends with 0 is believed: rsync's
+ * sender ends with 0 only after the receiver has taken part to the end of the protocol, so that a program that merely
+ * exits with 0 is a ProtocolError. One that lies through the whole protocol is for `verify` to find.
  */
 export class RsyncTransport implements Transport {
   readonly #options: RsyncTransportOptions;
@@ -90,7 +90,8 @@ export class RsyncTransport implements Transport {
     const { dir, secret, secretName, hostKeys, connectTimeout, clock } = options;
     this.#options = options;
     const files = new SshFiles({ dir, secret, secretName, hostKeys, connectTimeout, clock });
-    this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir });
+    const onOver = options.client === "builtin" ? () => void this.#fence.check() : undefined;
+    this.#launcher = options.launcher && new Launcher({ entry: options.launcher, dir, onOver });
     // The launcher keeps one as well: it goes on while this process is stopped.
     this.#fence = new Fence({ clock, over: () => this.#cut() });
     const start: typeof runProcess = this.#launcher ? (...work) => this.#launcher!.run(...work) : runProcess;
@@ -99,8 +100,9 @@ export class RsyncTransport implements Transport {
     const openssh = new OpenSshClient({ files, programs, socketDir, maxMasters, log });
     if (options.client === "openssh") this.#client = openssh;
     else {
-      this.#client = new BuiltinClient({ ...options, files, openssh, fence: this.#fence });
-      if (options.batches ?? true) this.#batches = new BatchRuns({ dir, programs, clock, log });
+      this.#client = new BuiltinClient({ ...options, files, openssh, programs, fence: this.#fence });
+      if (options.batches ?? true)
+        this.#batches = new BatchRuns({ dir, programs, signal: this.#dispose.signal, clock, log });
     }
   }
 
@@ -130,12 +132,13 @@ export class RsyncTransport implements Transport {
   }
 
   async apply(host: Host, change: PreparedChange, options: WorkOptions): Promise<Applied> {
-    let replaced: ReadonlyMap<AppKey, readonly FoundReplaced[]> = new Map();
-    const outcome = await this.#apply(host, change, options, (found) => (replaced = found)).catch((error: unknown) => {
+    const found: Found = { replaced: new Map(), fallback: undefined };
+    const outcome = await this.#apply(host, change, options, found).catch((error: unknown) => {
       const failure = asFssyncError(error);
       return new Map(change.change.apps.map(({ app }) => [app, failure]));
     });
-    return { outcome, replaced };
+    const { replaced, fallback } = found;
+    return { outcome, replaced, ...(fallback !== undefined && { fallback }) };
   }
 
   allow(milliseconds: number): void {
@@ -154,27 +157,24 @@ export class RsyncTransport implements Transport {
     await this.#launcher?.[Symbol.asyncDispose]();
   }
 
-  /** `onReplaced` is told before it resolves or rejects. */
-  async #apply(
-    host: Host,
-    change: PreparedChange,
-    options: WorkOptions,
-    onReplaced: (found: HostRun["replaced"]) => void,
-  ): Promise<Outcome> {
+  /** What is to be told besides is in `found` before it resolves or rejects. */
+  async #apply(host: Host, change: PreparedChange, options: WorkOptions, found: Found): Promise<Outcome> {
     if (!(change instanceof PreparedLists))
       throw new FssyncError("Internal", "the change was prepared by another transport");
     if (this.#fence.check().aborted) throw interrupted();
     if (isEmpty(change.change)) return allApplied(change.change);
     const { clock } = this.#options;
     return this.#on(host, options, async (remote, session) => {
-      if (await this.#batches?.lay(change, remote, session)) return allApplied(change.change);
+      const laid = await this.#batches?.lay(change, remote, session);
+      if (laid?.done) return allApplied(change.change);
+      found.fallback = laid?.fallback;
       const hostRun = new HostRun({ lists: change, remote, session, stamp: versionStamp(clock.now()) });
       try {
         const outcome = await hostRun.all();
         if (hostRun.unguarded) this.#tellUnguarded(host);
         return outcome;
       } finally {
-        onReplaced(hostRun.replaced);
+        found.replaced = hostRun.replaced;
       }
     });
   }
@@ -238,6 +238,12 @@ export class RsyncTransport implements Transport {
     this.#folders.catch(() => (this.#folders = undefined));
     return this.#folders;
   }
+}
+
+/** Besides the outcome, also when there is an error instead. */
+interface Found {
+  replaced: ReadonlyMap<AppKey, readonly FoundReplaced[]>;
+  fallback: string | undefined;
 }
 
 const UNGUARDED_NEXT =

@@ -1,59 +1,160 @@
-import type { Logger } from "pino";
 import { join } from "node:path";
-import { FssyncError } from "../../model/errors.ts";
+import type { Logger } from "pino";
+import { asFssyncError, FssyncError } from "../../model/errors.ts";
+import { displayPath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { CHANGE_PREFIX } from "../folders.ts";
 import type { PreparedLists } from "../prepared-lists.ts";
 import type { Programs } from "../programs.ts";
 import type { Remote } from "../rsync-args.ts";
 import { runError } from "../rsync-errors.ts";
 import type { Session } from "../ssh-client.ts";
-import { batchCommand, SAYS } from "./batch-script.ts";
-import { NotBatchable, writeBatch, type Batch } from "./batch.ts";
+import { writeArgs } from "./batch-args.ts";
+import { BatchFiles, type BatchFile } from "./batch-files.ts";
+import { planBatch, type BatchClass, type BatchPlan } from "./batch-plan.ts";
+import { Batch, NotBatchable } from "./batch.ts";
+import { readContents } from "./contents.ts";
+import { PlainHosts } from "./plain-hosts.ts";
+import { readVerdict, type Verdict } from "./verdict.ts";
 
 interface BatchRunsOptions {
   readonly dir: string;
   readonly programs: Programs;
+  /** Aborts when no batch is to be written any more. */
+  readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** Bytes of files that are sent whole at most. */
+const LARGEST = 16 * 1024 * 1024;
+
+/** Bytes of all paths of a change: what is more does not fit into the arguments of one program everywhere. */
+const LONGEST_PATHS = 512 * 1024;
+
+/** Milliseconds. */
+const WRITING_TAKES = 60_000;
+const NOT_TRIED_FOR = 60_000;
+
+/** How a batch went. */
+export interface Laid {
+  /** True when the change is on the host; false when rsync must bring it there. */
+  readonly done: boolean;
+  /** Why not, when that is the host's matter: short, for people. */
+  readonly fallback?: string;
+}
+
+const NOT_LAID: Laid = { done: false };
+
 /** Brings changes to hosts as batches, where that can be. */
 export class BatchRuns {
   readonly #options: BatchRunsOptions;
+  readonly #files: BatchFiles;
+  readonly #hosts: PlainHosts;
   readonly #batches = new WeakMap<PreparedLists, Promise<Batch | NotBatchable>>();
-  #count = 0;
+  /** While batches cannot be written: when that was tried last. */
+  #failed: number | undefined;
 
   constructor(options: BatchRunsOptions) {
     this.#options = options;
+    this.#files = new BatchFiles((count) => join(options.dir, `${CHANGE_PREFIX}batch-${count}`));
+    this.#hosts = new PlainHosts(options.clock);
   }
 
-  /** True when the change is on the host; false when rsync must bring it there. Throws what the session throws. */
-  async lay(lists: PreparedLists, remote: Remote, session: Session): Promise<boolean> {
-    const made = this.#batches.get(lists) ?? this.#write(lists);
-    this.#batches.set(lists, made);
-    const batch = await made;
-    if (batch instanceof NotBatchable) return false;
-    const { host, sudo, rsyncPath } = remote;
-    const asRoot = sudo || host.user === "root";
-    const command = batchCommand(batch.script, { root: host.root, sudo, asRoot, rsyncPath });
-    const result = await session.command(command, { input: await batch.input() });
-    const last = result.stdout.trimEnd().split("\n").at(-1);
-    if (result.exitCode === 0 && last === `${SAYS} applied`) return true;
-    this.#options.log.debug(
-      { host: host.key, last, code: result.exitCode, stderr: result.stderr },
-      "no batch for this host",
+  /** Throws what the session throws: what of it is on the host then nobody knows. */
+  async lay(lists: PreparedLists, { host, sudo, rsyncPath }: Remote, session: Session): Promise<Laid> {
+    const batch = await this.#batchOf(lists);
+    if (batch instanceof NotBatchable) return NOT_LAID;
+    const kind = { root: host.root, sudo, asRoot: sudo || host.user === "root", rsyncPath };
+    const known = this.#hosts.hindrance(host.key, batch.isLong(kind));
+    if (known !== undefined) return { done: false, fallback: known };
+    const result = await batch.with(kind, (command, options) => session.command(command, options));
+    const { hindrance, wrong } = readVerdict(result);
+    if (!hindrance) {
+      this.#hosts.forget(host.key, batch.isLong(kind));
+      return { done: true };
+    }
+    this.#hosts.learn(host.key, hindrance);
+    const { exitCode, stderr } = result;
+    const facts = { host: host.key, why: hindrance.text, exitCode, stderr, files: pathsOf(wrong, batch.plan) };
+    this.#options.log.debug(facts, "the batch did not do for this host");
+    return { done: false, fallback: hindrance.text };
+  }
+
+  /** Written by the first host that wants it, while the others wait. */
+  async #batchOf(lists: PreparedLists): Promise<Batch | NotBatchable> {
+    const { clock, log } = this.#options;
+    const found = this.#batches.get(lists);
+    if (found) return found;
+    if (this.#failed !== undefined && clock.monotonic() - this.#failed < NOT_TRIED_FOR)
+      return new NotBatchable("batches cannot be written now");
+    const made = this.#make(lists).then(
+      (batch) => {
+        if (batch instanceof Batch) this.#failed = undefined;
+        return batch;
+      },
+      (error: unknown) => {
+        this.#batches.delete(lists);
+        const err = asFssyncError(error);
+        const isNew = this.#failed === undefined && !this.#options.signal.aborted;
+        this.#failed = clock.monotonic();
+        if (isNew)
+          log.warn({ err, reason: err.reason }, "batches cannot be written: each host gets an rsync of its own");
+        return new NotBatchable("it could not be written");
+      },
     );
-    return false;
+    this.#batches.set(lists, made);
+    return made;
   }
 
-  #write(lists: PreparedLists): Promise<Batch | NotBatchable> {
-    const { dir, programs } = this.#options;
-    const never = new AbortController().signal;
-    const run = programs.run({ timeout: 60_000, signal: never, fence: never });
-    return writeBatch(lists, join(dir, `batch-${++this.#count}`), async (args) => {
-      const result = await run("rsync", args);
-      const error = runError(result);
-      if (error) throw new FssyncError(error.reason, error.message);
+  async #make(lists: PreparedLists): Promise<Batch | NotBatchable> {
+    const { change, passes } = lists;
+    if (passes.clear.size > 0) return new NotBatchable("a folder becomes a file, or a file a folder");
+    const paths = change.apps.flatMap(({ send, delete: gone }) => [...send.map(({ path }) => path), ...gone]);
+    // sha256sum would write them in another way.
+    if (paths.some((path) => /[\n\r\\]/.test(path))) return new NotBatchable("a name with a line end or a backslash");
+    if (paths.reduce((sum, path) => sum + path.length + 1, 0) > LONGEST_PATHS)
+      return new NotBatchable("too many files");
+    const contents = await readContents(change, LARGEST).catch(() => null);
+    if (contents === null) return new NotBatchable("a file cannot be read");
+    if (contents === undefined) return new NotBatchable("too large");
+    const plan = planBatch(change, passes, contents);
+    const files = await this.#take(lists, plan);
+    const batch = new Batch(plan, files);
+    lists.onDispose(() => batch.release());
+    return batch;
+  }
+
+  /** All or none. */
+  async #take(lists: PreparedLists, { classes }: BatchPlan): Promise<BatchFile[]> {
+    const taken = await Promise.allSettled(classes.map((each, index) => this.#written(lists, each, index)));
+    const files = taken.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    const failed = taken.find((each) => each.status === "rejected");
+    if (!failed) return files;
+    await Promise.all(files.map((file) => file.release()));
+    throw failed.reason;
+  }
+
+  #written(
+    lists: PreparedLists,
+    { key, ownership: { mode }, compress }: BatchClass,
+    index: number,
+  ): Promise<BatchFile> {
+    const send = lists.passes.sends[index]!;
+    return this.#files.take(key, async (file, nowhere) => {
+      const list = await lists.sendList(send, [...send.files.keys()]);
+      const { programs, signal } = this.#options;
+      const run = programs.run({ timeout: WRITING_TAKES, signal, fence: new AbortController().signal });
+      const error = runError(await run("rsync", writeArgs({ list, mode, compress }, file, nowhere)));
+      if (error) throw new FssyncError(error.reason, error.message, { cause: error });
     });
   }
+}
+
+function pathsOf(wrong: Verdict["wrong"], { replaced, classes }: BatchPlan): string[] {
+  return wrong.map(({ list, index, is }) => {
+    const paths =
+      list === "replaced" ? replaced.paths : [...(classes[list]?.plain ?? []), ...(classes[list]?.links ?? [])];
+    return `${displayPath(paths[index] ?? "unknown")}: ${is}`;
+  });
 }

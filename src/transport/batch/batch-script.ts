@@ -3,129 +3,88 @@ import { encodePath } from "../../model/path.ts";
 import { accountChecks, quote, type Ownership } from "../rsync-args.ts";
 import { BOUNDED, LEADER } from "../session.ts";
 import { readWords } from "./batch-args.ts";
-
-/** How each line begins that the script says. */
-export const SAYS = "fssync-batch";
-
-/** Files of a list, in the order of `sums`. Paths begin with `./`. */
-export interface Listed {
-  readonly plain: readonly string[];
-  readonly links: readonly string[];
-}
-
-/** What one host is asked to do: the same for all hosts of a group but for their roots. */
-export interface BatchScript {
-  /** Files that earlier syncs put there, with what `sums` says of them: as last synced, and as they shall be. */
-  readonly replaced: Listed & { readonly synced: string; readonly desired: string };
-  readonly classes: readonly BatchClass[];
-  readonly deletes: readonly string[];
-  /** Deepest first. */
-  readonly emptyFolders: readonly string[];
-  /** Folders that lead to any of the paths. */
-  readonly parents: readonly string[];
-}
-
-/** Files of one batch. Plain files come in the order of their modes. */
-export interface BatchClass extends Listed {
-  readonly ownership: Ownership;
-  /** Bytes of the batch. */
-  readonly size: number;
-  /** What `sums` says afterwards. */
-  readonly sums: string;
-  /** `%f` of stat, as they follow each other, each once in a row. */
-  readonly modes: readonly string[];
-}
+import { BASICS, FUNCTIONS, HEAD_PROBE, READY, SAYS } from "./batch-functions.ts";
+import type { BatchClass, BatchPlan, Replaced } from "./batch-plan.ts";
 
 /** Longer texts are compared by their checksum. */
-const LONGEST_TEXT = 2048;
+const LONGEST_TEXT = 8 * 1024;
 
-/** Seconds of CPU for a look at files that may be of any size. */
-const SHORT_LOOK = 2;
+/** Bytes of a command: one argument of a program can have 128 KiB, and what sshd is asked 256 KiB. */
+const LONGEST_COMMAND = 100 * 1024;
 
-const FUNCTIONS = `
-nl='
-'
-verdict() {
-echo "${SAYS} $*"
-exit 1
-}
-are_plain() {
-for p do
-[ -f "$p" ] && [ ! -L "$p" ] || return 1
-done
-}
-are_links() {
-for p do
-[ -L "$p" ] || return 1
-done
-}
-none_is_link() {
-for p do
-[ ! -L "$p" ] || return 1
-done
-}
-none_is_folder() {
-for p do
-[ -L "$p" ] || [ ! -d "$p" ] || return 1
-done
-}
-none_is_left() {
-for p do
-[ ! -L "$p" ] && [ ! -e "$p" ] || return 1
-done
-}
-targets() {
-for p do
-t=$(readlink "$p"; echo .)
-printf %s "\${t%"$nl."}" | sha256sum
-done
-}
-for c in sha256sum stat readlink; do command -v $c >/dev/null || verdict lacks $c; done`;
-
-/**
- * The command for a host: looks whether all is as it was left, lays the batches on standard input under the root, deletes,
- * and looks whether all is as it shall be. It ends with 0 and `applied` then; in any other case with a line that
- * says why not, and what it has done by then is for rsync to bring to an end.
- */
-export function batchCommand(spec: BatchScript, { root, sudo, asRoot, rsyncPath }: BatchHost): string {
-  const { replaced, classes, deletes, emptyFolders, parents } = spec;
-  const lines = [
-    BOUNDED,
-    "LC_ALL=C; export LC_ALL; umask 022",
-    FUNCTIONS,
-    `cd ${quote(root)} 2>/dev/null || verdict conflict root`,
-    ...words("parents", parents),
-    "parents none_is_link || verdict conflict parents",
-    ...words("deletes", deletes),
-    "deletes none_is_folder || verdict conflict deletes",
-    ...classes.flatMap((each, index) => [
-      ...words(`plain${index}`, each.plain),
-      ...words(`links${index}`, each.links),
-      ...accounts(each.ownership, index, asRoot),
-    ]),
-    ...before(replaced),
-    ...classes.map((each, index) => laid(each, index)),
-    // Somebody may have brought it already, or everything is sent anew: then nothing needs to be.
-    `if [ $now = desired ]${classes.map((_, index) => ` && laid${index}`).join("")}; then :; else`,
-    `echo "${SAYS} ready"`,
-    ...classes.map((each, index) => lay(each, index, { rsyncPath, isOnly: classes.length === 1 })),
-    "fi",
-    ...(deletes.length > 0
-      ? ["deletes rm -f -- || verdict failed rm", "deletes none_is_left || verdict wrong deletes"]
-      : []),
-    ...(emptyFolders.length > 0 ? [`for d in ${list(emptyFolders)}; do rmdir -- "$d" 2>/dev/null; done`] : []),
-    `echo "${SAYS} applied"`,
-    "exit 0",
-  ];
-  return `exec ${sudo ? "sudo -n " : ""}sh -c ${quote(lines.join("\n"))} sh ${LEADER}`;
-}
-
+/** What the hosts of a group can differ in. */
 export interface BatchHost {
   readonly root: string;
   readonly sudo: boolean;
   /** Whether the script runs as root: only then owners are what was asked for. */
   readonly asRoot: boolean;
   readonly rsyncPath: string;
+}
+
+export interface BatchCommand {
+  readonly command: string;
+  /** What standard input begins with: the part of the script that is too long for a command. */
+  readonly rest: Buffer;
+}
+
+/** Whether standard input has several parts, which takes a `head` that does not read ahead. */
+export function isLong({ classes }: BatchPlan, { rest }: BatchCommand): boolean {
+  return rest.length > 0 || classes.length > 1;
+}
+
+/**
+ * The command for a host: looks whether all is as it was left, lays the batches on standard input under the root, deletes,
+ * and looks whether all is as it shall be. It ends with 0 and `applied` then; in any other case with a line that
+ * says why not, and what it has done by then is for rsync to bring to an end. `sizes` are those of the batches.
+ */
+export function batchCommand(plan: BatchPlan, sizes: readonly number[], host: BatchHost): BatchCommand {
+  const lines = scriptLines(plan, sizes, host).join("\n");
+  const several = sizes.length > 1 ? [HEAD_PROBE] : [];
+  const whole = command([BOUNDED, BASICS, ...several, FUNCTIONS, lines], host);
+  if (encodePath(whole).length <= LONGEST_COMMAND) return { command: whole, rest: Buffer.alloc(0) };
+  const rest = encodePath(`${lines}\n`);
+  // The shell drops line ends at the end of what a program says.
+  const read = `script=$(head -c ${rest.length}; echo .)\neval "\${script%.}"\nverdict lacks head`;
+  return { command: command([BOUNDED, BASICS, HEAD_PROBE, FUNCTIONS, read], host), rest };
+}
+
+function command(lines: readonly string[], { sudo }: BatchHost): string {
+  return `exec ${sudo ? "sudo -n " : ""}sh -c ${quote(lines.join("\n"))} sh ${LEADER}`;
+}
+
+function scriptLines(plan: BatchPlan, sizes: readonly number[], { root, asRoot, rsyncPath }: BatchHost): string[] {
+  const { replaced, classes, deletes, emptyFolders, parents } = plan;
+  return [
+    `cd ${quote(root)} 2>/dev/null || verdict conflict root`,
+    ...words("parents", parents),
+    ...words("deletes", deletes),
+    ...classes.flatMap((each, index) => [
+      ...words(`plain${index}`, each.plain),
+      ...words(`links${index}`, each.links),
+      ...accounts(each.ownership, index, asRoot),
+    ]),
+    "parents none_is_link || verdict conflict parents",
+    "deletes none_is_folder || verdict conflict deletes",
+    failed(classes, rsyncPath),
+    ...classes.map(laid),
+    ...guarded(replaced, classes),
+    // Somebody may have brought it already, or everything is sent anew: then nothing needs to be.
+    ...(classes.length > 0
+      ? [
+          `if [ $now != synced ]${classes.map((_, index) => ` && laid${index}`).join("")}; then :; else`,
+          `echo "${READY}"`,
+          ...classes.map((each, index) => lay(each, index, sizes, rsyncPath)),
+          "fi",
+          "parents no_parts && [ ! -d .~tmp~ ] || all_parts",
+        ]
+      : []),
+    ...(deletes.length > 0
+      ? ["deletes rm -f -- || verdict failed rm", "deletes none_is_left || verdict wrong deletes"]
+      : []),
+    ...(emptyFolders.length > 0 ? [`rmdir -- ${list(emptyFolders)} 2>/dev/null`] : []),
+    `echo "${SAYS} applied"`,
+    "exit 0",
+  ];
 }
 
 /** `name command…` runs the command with the paths; without any it is fine. */
@@ -144,68 +103,117 @@ function accounts({ owner, group }: Ownership, index: number, asRoot: boolean): 
 }
 
 function ownerId(owner: string, asRoot: boolean): string {
-  if (/^\d+$/.test(owner)) return asRoot ? owner : "'*'";
-  if (owner === "root") return asRoot ? "0" : "'*'";
-  return `$(id -u ${quote(owner)})`;
+  return numberOf(owner, asRoot) ?? `$(id -u ${quote(owner)})`;
 }
 
 function groupId(group: string, asRoot: boolean): string {
-  if (/^\d+$/.test(group)) return asRoot ? group : "'*'";
-  if (group === "root") return asRoot ? "0" : "'*'";
   const line = `getent group ${quote(group)} || grep ${quote(`^${group.replaceAll(".", "[.]")}:`)} /etc/group`;
-  return `$({ ${line}; } 2>/dev/null | { IFS=: read -r _ _ id _; echo "$id"; })`;
+  return numberOf(group, asRoot) ?? `$({ ${line}; } 2>/dev/null | { IFS=: read -r _ _ id _; echo "$id"; })`;
 }
 
-/** Sets `now` to `synced` or `desired`. */
-function before({ plain, links, synced, desired }: BatchScript["replaced"]): string[] {
-  if (plain.length + links.length === 0) return ["now=synced"];
-  const digested = Math.max(synced.length, desired.length) > LONGEST_TEXT;
-  const sums = `{ ulimit -t ${SHORT_LOOK}; replaced sha256sum; replaced_links targets; }`;
+/** Of what need not be looked up. */
+function numberOf(account: string, asRoot: boolean): string | undefined {
+  if (account !== "root" && !/^\d+$/.test(account)) return undefined;
+  if (!asRoot) return "'*'";
+  return account === "root" ? "0" : account.replace(/^0+(?=\d)/, "");
+}
+
+/** Sets `now`: files of earlier syncs are `synced` or `desired`, or there are none: `unknown`. Anything else is for rsync. */
+function guarded({ paths, synced, desired, others }: Replaced, classes: readonly BatchClass[]): string[] {
+  if (paths.length === 0) return ["now=unknown"];
+  const isDigested = [synced, desired, others].some((lines) => lines.length > LONGEST_TEXT);
+  const known = isDigested ? "" : `are_known "$synced$nl$desired$nl"${quote(others)} ${paths.length} || `;
+  const same = nameOf(paths, classes);
   return [
-    ...words("replaced", plain),
-    ...words("replaced_links", links),
-    "replaced are_plain && replaced_links are_links || verdict conflict kind",
-    `case $(${sums} 2>/dev/null${digested ? " | sha256sum" : ""}) in`,
-    `${text(desired, digested)}) now=desired ;;`,
-    `${text(synced, digested)}) now=synced ;;`,
-    "*) verdict conflict content ;;",
+    ...(same ? [`replaced() { ${same} "$@"; }`] : words("replaced", paths)),
+    `synced=${text(synced, isDigested)} desired=${text(desired, isDigested)}`,
+    `got=$(short; replaced say_sums 2>/dev/null${isDigested ? " | sha256sum" : ""})`,
+    'case $got in "$desired") now=desired ;; "$synced") now=synced ;;',
+    `*) ${known}verdict conflict content; now=synced ;;`,
     "esac",
   ];
 }
 
-/** `laid<index>` tells whether the files of a class are as they shall be. */
+/** What these paths are called already. */
+function nameOf(paths: readonly string[], classes: readonly BatchClass[]): string | undefined {
+  const names = classes.flatMap(({ plain, links }, index) => [
+    { name: `plain${index}`, paths: plain },
+    { name: `links${index}`, paths: links },
+  ]);
+  const isSame = (others: readonly string[]) =>
+    others.length === paths.length && others.every((path, index) => path === paths[index]);
+  return names.find((each) => isSame(each.paths))?.name;
+}
+
+/** `laid<index>` tells whether the files of a class are as they shall be, by `lines<index>` and their attributes. */
 function laid({ plain, links, sums, modes }: BatchClass, index: number): string {
-  const digested = sums.length > LONGEST_TEXT;
-  const stat = "stat -c %f:%u:%g";
-  const looks = [
-    ...(plain.length > 0 ? [`plain${index} ${stat}`] : []),
-    ...(links.length > 0 ? [`links${index} ${stat}`] : []),
-  ];
-  const attributes =
-    looks.length === 1 && plain.length + links.length === 1 ? looks[0] : `{ ${looks.join("; ")}; } | uniq`;
-  const wanted = modes.map((mode) => `"${mode}:"$u${index}":"$g${index}`).join('"$nl"');
+  const isDigested = sums.length > LONGEST_TEXT;
+  const isOne = plain.length + links.length === 1;
+  const stats = each(index, plain, links, { plain: "stat -c %f:%u:%g", links: "stat -c %f:%u:%g" });
+  const looks = each(index, plain, links, { plain: "sha256sum", links: "targets" });
+  const wanted = modes.map(([mode]) => `${mode}:$u${index}:$g${index}`).join('"$nl"');
   return [
+    `lines${index}=${text(sums, isDigested)}`,
     `laid${index}() {`,
     `plain${index} are_plain && links${index} are_links || return 1`,
-    `case $(${attributes}) in ${wanted}) ;; *) return 1 ;; esac`,
-    `case $({ plain${index} sha256sum; links${index} targets; } 2>/dev/null${digested ? " | sha256sum" : ""}) in ${text(sums, digested)}) ;; *) return 1 ;; esac`,
+    `got=$(short; { ${stats}${isOne ? "" : " | uniq"}; ${looks}${isDigested ? " | sha256sum" : ""}; } 2>/dev/null)`,
+    `case $got in ${wanted}"$nl$lines${index}") ;; *) return 1 ;; esac`,
     "}",
   ].join("\n");
 }
 
+/** Commands for the plain files and for the symlinks of a class, as one. */
+function each(
+  index: number,
+  plain: readonly string[],
+  links: readonly string[],
+  commands: { readonly plain: string; readonly links: string },
+): string {
+  if (links.length === 0) return `plain${index} ${commands.plain}`;
+  if (plain.length === 0) return `links${index} ${commands.links}`;
+  return `{ plain${index} ${commands.plain}; links${index} ${commands.links}; }`;
+}
+
 /** Lays the next batch of standard input. */
-function lay(each: BatchClass, index: number, { rsyncPath, isOnly }: { rsyncPath: string; isOnly: boolean }): string {
-  const options = readWords(each.ownership, each.plain.length + each.links.length)
+function lay(each: BatchClass, index: number, sizes: readonly number[], rsyncPath: string): string {
+  const { ownership, plain, links, sums, modes } = each;
+  const options = readWords(ownership, plain.length + links.length)
     .map(quote)
     .join(" ");
   // rsync reads ahead, beyond the end of its batch.
-  const input = isOnly ? "" : `head -c ${each.size} | `;
-  return `${input}${rsyncPath} ${options} >&2 || verdict failed rsync $?\nlaid${index} || verdict wrong ${index}`;
+  const input = sizes.length > 1 ? `head -c ${sizes[index]} | ` : "";
+  const lines = sums.length > LONGEST_TEXT ? "" : `$lines${index}`;
+  const runs = modes.map(([mode, count]) => `${mode} ${count} `).join("");
+  return [
+    `${input}${rsyncPath} ${options} >&2 || failed $?`,
+    `laid${index} || {`,
+    `class=${index} i=0 left=0 lines=${lines} modes='${runs}' u=$u${index} g=$g${index}`,
+    `plain${index} compare`,
+    `links${index} compare`,
+    `verdict wrong ${index}`,
+    "}",
+  ].join("\n");
 }
 
-/** A pattern of `case` that is what a program says, or what sha256sum says of that. */
-function text(said: string, digested: boolean): string {
-  return digested
-    ? `'${createHash("sha256").update(encodePath(said)).digest("hex")}  -'`
-    : quote(said.replace(/\n$/, ""));
+/** What is done when rsync fails: what cannot read a batch says its version. */
+function failed(classes: readonly BatchClass[], rsyncPath: string): string {
+  return [
+    "all_parts() {",
+    ...classes.flatMap((_, index) => [`plain${index} remove_parts`, `links${index} remove_parts`]),
+    ":",
+    "}",
+    "failed() {",
+    "code=$1",
+    "all_parts",
+    "version=",
+    `case $code in 1 | 2 | 4) version=$(${rsyncPath} --version </dev/null 2>/dev/null) ;; esac`,
+    'verdict failed rsync "$code" "${version%%"$nl"*}"',
+    "}",
+  ].join("\n");
+}
+
+/** A word that is what a program says, or what sha256sum says of that. */
+function text(said: string, isDigested: boolean): string {
+  if (isDigested) return `'${createHash("sha256").update(encodePath(said)).digest("hex")}  -'`;
+  return quote(said.replace(/\n$/, ""));
 }

@@ -1,0 +1,75 @@
+import type { ProcessResult } from "../process.ts";
+import { isAccountFault, runError } from "../rsync-errors.ts";
+import { SAYS } from "./batch-functions.ts";
+import type { Hindrance } from "./plain-hosts.ts";
+
+/** A file that is not as it should be: its number in a batch, or among those that are replaced. */
+export interface WrongFile {
+  /** The number of the batch. */
+  readonly list: number | "replaced";
+  readonly index: number;
+  readonly is: "missing" | "kind" | "content" | "mode" | "owner";
+}
+
+/** What a host made of a batch. */
+export interface Verdict {
+  /** Undefined when all is on the host as it should be. */
+  readonly hindrance: Hindrance | undefined;
+  /** As far as the host told them. */
+  readonly wrong: readonly WrongFile[];
+}
+
+const FILE = new RegExp(`^${SAYS} file (?<list>\\d+|replaced) (?<index>\\d+) (?<is>missing|kind|content|mode|owner)$`);
+
+const CONFLICTS: ReadonlyMap<string, string> = new Map([
+  ["root", "the root folder cannot be entered"],
+  ["parents", "a folder on the way is a symlink"],
+  ["deletes", "a file to delete is a folder"],
+  ["content", "files are not as last synced"],
+]);
+
+/** rsync's exit codes for options, protocols and actions that it does not know. */
+const CANNOT: ReadonlySet<number> = new Set([1, 2, 4]);
+
+/** Of a command that came to its end. What it says is the host's: nothing of it goes on but words that are known here. */
+export function readVerdict(result: ProcessResult): Verdict {
+  const lines = result.stdout.split("\n").filter((line) => line.startsWith(`${SAYS} `));
+  const wrong = lines.flatMap((line) => {
+    const match = FILE.exec(line)?.groups;
+    if (!match) return [];
+    const list = match.list === "replaced" ? match.list : Number(match.list);
+    return [{ list, index: Number(match.index), is: match.is as WrongFile["is"] }];
+  });
+  const words = lines.at(-1)?.split(/\s+/).slice(1) ?? [];
+  if (words[0] === "applied" && result.exitCode === 0) return { hindrance: undefined, wrong: [] };
+  return { hindrance: hindranceOf(words, result), wrong };
+}
+
+function hindranceOf([word, what = "", ...more]: readonly string[], result: ProcessResult): Hindrance {
+  if (word === "lacks") return lacking(what);
+  if (word === "conflict") return { text: CONFLICTS.get(what) ?? "the host is not as expected", lasts: "once" };
+  if (word === "wrong") return { text: "files were not right after the batch", lasts: "surprise" };
+  if (word === "failed" && what === "rsync") return rsyncFailed(more);
+  if (word === "failed") return { text: "a file could not be deleted", lasts: "once" };
+  if (isAccountFault(result.stderr)) return { text: "an account is missing on the host", lasts: "once" };
+  if (runError(result)?.reason === "SudoDenied") return { text: "sudo does not allow sh", lasts: "host" };
+  // It was ended in the middle, or never had a shell that runs what it is asked to.
+  const lasts = result.exitCode === null || word === "ready" ? "surprise" : "host";
+  return { text: lasts === "host" ? "the host does not run the script" : "the script did not end well", lasts };
+}
+
+function lacking(program: string): Hindrance {
+  if (program === "head") return { text: "head on the host reads ahead", lasts: "host", ofLongOnes: true };
+  const known = ["sha256sum", "stat", "readlink"].includes(program) ? program : "a program it needs";
+  return { text: `the host has no ${known}`, lasts: "host" };
+}
+
+function rsyncFailed([code = "", ...said]: readonly string[]): Hindrance {
+  const number = /^\d{1,3}$/.test(code) ? Number(code) : -1;
+  const version = /\bversion v?(\d[\w.]{0,20})/.exec(said.join(" "))?.[1];
+  if (CANNOT.has(number)) return { text: `rsync${version ? ` ${version}` : ""} cannot read the batch`, lasts: "host" };
+  if (number === 126 || number === 127) return { text: "rsync does not start on the host", lasts: "once" };
+  if (number === 30) return { text: "rsync waited in vain for the batch", lasts: "once" };
+  // Disks, rights, folders in the way: what rsync says in its other way names them.
+  return { text: `rsync ended with ${number} on the host`, lasts: number === 12 ? "surprise" : "once" };
+}

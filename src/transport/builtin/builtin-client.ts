@@ -5,7 +5,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Fence } from "../fence.ts";
 import type { OpenSshClient } from "../openssh-client.ts";
 import type { ProcessResult } from "../process.ts";
-import { interrupted, late, Unfinished } from "../programs.ts";
+import { interrupted, late, Unfinished, type Programs } from "../programs.ts";
 import type { CommandOptions, Session, SshClient, Work } from "../ssh-client.ts";
 import type { SshFiles } from "../ssh-files.ts";
 import { runCommand } from "./command.ts";
@@ -14,11 +14,13 @@ import { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { fileLogin } from "./login.ts";
 import { openConnection } from "./opening.ts";
+import { plainRsync } from "./plain-rsync.ts";
 import { Pool, type Lease } from "./pool.ts";
 
 export interface BuiltinClientOptions {
   readonly files: SshFiles;
   readonly openssh: OpenSshClient;
+  readonly programs: Programs;
   readonly dir: string;
   /** Milliseconds. */
   readonly connectTimeout: number;
@@ -46,7 +48,7 @@ export class BuiltinClient implements SshClient {
     const either = AbortSignal.any([work.signal, work.fence]);
     return this.#pool.with(host, either, async (lease) => {
       try {
-        return await use(this.#session(host, lease, work, either));
+        return await use(this.#session(lease, work, either));
       } catch (thrown) {
         const error = asFssyncError(thrown);
         const unsure = error.reason === "SyncTimeout" || error.reason === "Interrupted";
@@ -64,10 +66,11 @@ export class BuiltinClient implements SshClient {
     await Promise.all([this.#pool.endAll(), this.#options.openssh[Symbol.asyncDispose]()]);
   }
 
-  #session(host: Host, lease: Lease<Connection>, work: Work, signal: AbortSignal): Session {
-    const { openssh, fence, clock } = this.#options;
+  #session(lease: Lease<Connection>, work: Work, signal: AbortSignal): Session {
+    const { programs, fence, clock } = this.#options;
     const { timeout } = work;
     const end = clock.monotonic() + timeout;
+    const program = programs.run(work);
     const run = async (connection: Connection, command: string, options: CommandOptions): Promise<ProcessResult> => {
       const left = end - clock.monotonic();
       if (left <= 0) throw late(timeout);
@@ -79,7 +82,7 @@ export class BuiltinClient implements SshClient {
     };
     return {
       command: (command, options = {}) => lease.on((connection) => run(connection, command, options)),
-      rsync: (rsync) => openssh.with(host, work, (over) => over.rsync(rsync)),
+      rsync: (rsync) => lease.on((connection) => plainRsync(rsync, { connection, run: program, signal, clock })),
     };
   }
 

@@ -7,7 +7,8 @@ import { NOTHING, type ProcessOptions, type ProcessResult } from "./process.ts";
 
 /** What the launcher process is told. Its one argument is the work folder. */
 export type LauncherOrder =
-  | { readonly kind: "allow"; readonly until: Instant }
+  /** `watch`: the controller, too, ends by then what it does on hosts, or is ended. */
+  | { readonly kind: "allow"; readonly until: Instant; readonly watch: boolean }
   | {
       readonly kind: "run";
       readonly id: number;
@@ -17,10 +18,17 @@ export type LauncherOrder =
       /** See `ProcessOptions.onPipes`. */
       readonly pipes: boolean;
     }
-  | { readonly kind: "abort"; readonly id: number };
+  | { readonly kind: "abort"; readonly id: number }
+  /** The answer to a `LauncherQuestion`. */
+  | { readonly kind: "alive" };
 
 /** What it answers; a pipe comes with its message, the output first. */
-export type LauncherAnswer = LauncherPipe | LauncherResult;
+export type LauncherAnswer = LauncherPipe | LauncherResult | LauncherQuestion;
+
+/** The time is over: has the controller ended its own connections? */
+export interface LauncherQuestion {
+  readonly kind: "alive?";
+}
 
 export interface LauncherPipe {
   readonly kind: "pipe";
@@ -39,11 +47,13 @@ export interface LauncherResult {
  * Starts programs from a small process of its own (`launcher-main.ts`), as `runProcess` does. A fork of
  * the controller costs time and page faults in proportion to its memory and holds up its event loop;
  * a fork of the launcher does not. And when the controller is killed, the launcher ends what it runs;
- * when it is stopped, the launcher ends what runs beyond the time that was allowed.
+ * when it is stopped, the launcher ends what runs beyond the time that was allowed, and a controller that
+ * has connections of its own with it.
  */
 export class Launcher implements AsyncDisposable {
   readonly #entry: URL;
   readonly #dir: string;
+  readonly #onOver: (() => void) | undefined;
   /** While what a dead launcher left is being ended. */
   #clearing: Promise<void> | undefined;
   readonly #pending = new Map<number, Pending>();
@@ -51,16 +61,22 @@ export class Launcher implements AsyncDisposable {
   #until: Instant | undefined;
   #ids = 0;
 
-  /** `dir` is the working folder of every rsync and ssh that it is to run, and of nobody else's. */
-  constructor({ entry, dir }: { entry: URL; dir: string }) {
+  /**
+   * `dir` is the working folder of every rsync and ssh that it is to run, and of nobody else's. `onOver` ends what this
+   * process does on hosts by itself when the time is over; if it could not within half a second, the launcher kills this process.
+   */
+  constructor({ entry, dir, onOver }: { entry: URL; dir: string; onOver?: (() => void) | undefined }) {
     this.#entry = entry;
     this.#dir = dir;
+    this.#onOver = onOver;
   }
 
   /** Programs may run up to this instant, whatever was allowed before; without any, for ever. */
   allow(until: Instant): void {
     this.#until = until;
-    if (this.#child) tell(this.#child, { kind: "allow", until });
+    if (this.#child) this.#tellTime(this.#child);
+    // There is something to watch before there is anything to run.
+    else if (this.#onOver) this.#child = this.#start();
   }
 
   /** See `runProcess`. When the launcher itself dies, what it ran has failed with `EAGAIN`. */
@@ -107,19 +123,29 @@ export class Launcher implements AsyncDisposable {
   #start(): ChildProcess {
     // In a group of its own: a signal that stops the group of the controller does not stop it.
     const child = fork(this.#entry, [this.#dir], { serialization: "advanced", execArgv: [], detached: true });
-    if (this.#until) tell(child, { kind: "allow", until: this.#until });
+    this.#tellTime(child);
     child.on("message", (answer: LauncherAnswer, handle: unknown) => this.#hear(answer, handle));
     child.once("error", (error) => this.#lose(child, error.message));
     child.once("exit", () => this.#lose(child, "the launcher process ended"));
     return child;
   }
 
+  #tellTime(child: ChildProcess): void {
+    if (this.#until) tell(child, { kind: "allow", until: this.#until, watch: this.#onOver !== undefined });
+  }
+
   #hear(answer: LauncherAnswer, handle: unknown): void {
+    if (answer.kind === "alive?") return this.#answer();
     const pending = this.#pending.get(answer.id);
     if (answer.kind === "result") pending?.settle(resultOf(answer));
     else if (!(handle instanceof Socket)) return;
     else if (pending) pending.pipes.add(handle);
     else handle.destroy();
+  }
+
+  #answer(): void {
+    this.#onOver?.();
+    if (this.#child) tell(this.#child, { kind: "alive" });
   }
 
   #lose(child: ChildProcess, message: string): void {

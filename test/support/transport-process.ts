@@ -14,11 +14,12 @@ export interface TransportProcessOptions {
   readonly identity: string;
   readonly knownHosts: string;
   readonly allowed: number;
+  readonly client: "builtin" | "openssh";
   readonly hosts: readonly Host[];
   readonly change: HostChange;
 }
 
-const { dir, socketDir, identity, knownHosts, allowed, hosts, change } = JSON.parse(
+const { dir, socketDir, identity, knownHosts, allowed, client, hosts, change } = JSON.parse(
   process.argv[2]!,
 ) as TransportProcessOptions;
 const keys = new Map([
@@ -31,7 +32,7 @@ const transport = new RsyncTransport({
   secret: () => Promise.resolve(keys),
   hostKeys: "strict",
   sudo: false,
-  client: "openssh",
+  client,
   connectTimeout: 5000,
   launcher: new URL("../../src/launcher-main.ts", import.meta.url),
   clock: realClock,

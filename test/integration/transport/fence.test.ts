@@ -1,5 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -37,7 +39,7 @@ describe("a controller that is stopped for longer than it is allowed to work", (
   });
 
   /** One host is synced and idle; on the other `command` has begun. */
-  async function start(command: string): Promise<void> {
+  async function start(command: string, client: "builtin" | "openssh" = "openssh", text = "a"): Promise<void> {
     await busy.forceCommand(`touch "${busy.dir}/started"; ${command}`);
     const snapshots = new Snapshots(join(fleet.dir, "snapshots"));
     const options: TransportProcessOptions = {
@@ -46,8 +48,9 @@ describe("a controller that is stopped for longer than it is allowed to work", (
       identity: readFileSync(fleet.identityFile, "utf8"),
       knownHosts: fleet.knownHosts,
       allowed: ALLOWED,
+      client,
       hosts: [idle, busy].map((host) => ({ ...host, key: hostKey(host.address, host.port), user: fleet.user })),
-      change: snapshots.change([snapshots.app("m/e/a", { "etc/a": "a" })]),
+      change: snapshots.change([snapshots.app("m/e/a", { "etc/a": text })]),
     };
     controller = spawn(process.execPath, [program, JSON.stringify(options)], {
       detached: true,
@@ -95,5 +98,43 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     controller.kill("SIGCONT");
     await until(() => lines().at(-1) === "end", 10_000, "the controller to end");
     expect(lines()[1]).toMatch(/ Interrupted$/);
+  });
+
+  describe("with connections of its own", () => {
+    /** What a slow line does: 16 KiB at a time. */
+    function slowly(): string {
+      const [pipe, part] = [join(busy.dir, ".pipe"), join(busy.dir, ".part")];
+      const take = `dd bs=16k count=1 of="${part}" <&5 2>/dev/null && [ -s "${part}" ]`;
+      const line = `{ while ${take}; do cat "${part}"; sleep 0.02; done >"${pipe}"; } &`;
+      return `[ -p "${pipe}" ] || mkfifo "${pipe}"; exec 5<&0; ${line} exec sh -c "$SSH_ORIGINAL_COMMAND" <"${pipe}" 5<&-`;
+    }
+    // Nothing makes it smaller on its way.
+    const big = randomBytes(6_000_000).toString("base64");
+    const partial = () => existsSync(join(busy.dir, "etc")) && readdirSync(join(busy.dir, "etc")).length > 0;
+
+    test("is ended when its process group is stopped in a batch, and nothing of it goes on or comes later", async () => {
+      await start(slowly(), "builtin", big);
+      await until(partial, 10_000, "the batch to be in the middle");
+      const ended = once(controller, "exit");
+      process.kill(-controller.pid!, "SIGSTOP");
+      await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1500, "all connections to end");
+      await until(() => !partial(), 4000, "what runs on the host to end");
+      expect((await ended)[1]).toBe("SIGKILL");
+      expect(lines().map((line) => line.split(" ")[1])).toEqual(["synced"]);
+    });
+
+    test("that runs ends them by itself, and is not ended", async () => {
+      await start(NEVER_ENDS, "builtin");
+      const [code] = await once(controller, "exit");
+      expect(lines().map((line) => line.split(" ")[1] ?? line)).toEqual([
+        "synced",
+        "Interrupted",
+        "Interrupted",
+        "Interrupted",
+        "end",
+      ]);
+      expect(code).toBe(0);
+      await until(() => idle.sessions() + busy.sessions() === 0, 1000, "all connections to end");
+    });
   });
 });

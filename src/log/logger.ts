@@ -3,7 +3,7 @@ import pretty from "pino-pretty";
 import type { LogLevel } from "./levels.ts";
 
 /** Keys whose values never reach a log, however deep a careless caller nests them. */
-const SECRET_KEYS = ["password", "token", "identity", "authorization", "known_hosts"];
+const SECRET_KEYS = ["password", "token", "identity", "passphrase", "authorization", "known_hosts"];
 
 /**
  * JSON lines on stderr, or readable ones on a terminal. Messages are constant, facts are fields.

@@ -1,9 +1,10 @@
 import type { Logger } from "pino";
-import { asFssyncError, FssyncError, type Reason } from "../model/errors.ts";
+import { asFssyncError, FssyncError } from "../model/errors.ts";
 import { bracketed, type Host } from "../model/host.ts";
 import { Masters } from "./masters.ts";
 import type { Programs } from "./programs.ts";
 import { CONFIG_FILE } from "./ssh-config.ts";
+import { KEYS_MAY_BE_OLD } from "./ssh-errors.ts";
 import type { Session, SshClient, Work } from "./ssh-client.ts";
 import type { SshFiles } from "./ssh-files.ts";
 
@@ -21,6 +22,8 @@ export interface OpenSshClientOptions {
 export class OpenSshClient implements SshClient {
   readonly #options: OpenSshClientOptions;
   readonly #masters: Masters;
+  /** Of the files that the connections were made with. */
+  #generation = 0;
 
   constructor(options: OpenSshClientOptions) {
     this.#options = options;
@@ -28,7 +31,13 @@ export class OpenSshClient implements SshClient {
   }
 
   async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
-    if (await this.#options.files.refresh()) await this.#masters.retireAll();
+    const { files } = this.#options;
+    const generation = await files.refresh();
+    files.checkForOpenSsh();
+    if (generation !== this.#generation) {
+      this.#generation = generation;
+      await this.#masters.retireAll();
+    }
     try {
       return await this.#masters.with(host, (controlPath) => use(this.#session(host, controlPath, work)));
     } catch (error) {
@@ -77,6 +86,3 @@ export class OpenSshClient implements SshClient {
     return new FssyncError("ConnectionLost", error.message, { cause: error });
   }
 }
-
-/** A key that was put into the secret a moment ago may be what the host asks for. */
-const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>(["HostKeyUnknown", "HostKeyMismatch", "AuthFailed"]);

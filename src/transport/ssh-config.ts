@@ -12,9 +12,11 @@ export interface SshConfig {
 /** Names beside the configuration; ssh runs in that folder, so that no path needs quoting. */
 export const CONFIG_FILE = "ssh_config";
 export const IDENTITY_FILE = "identity";
+/** Beside the identity, where ssh looks for it by itself. */
+export const CERTIFICATE_FILE = "identity-cert.pub";
 export const KNOWN_HOSTS_FILE = "known_hosts";
 /** Keys that accept-new learned: apart, because the secret's file is written anew when it changes. */
-const LEARNED_HOSTS_FILE = "learned_hosts";
+export const LEARNED_HOSTS_FILE = "learned_hosts";
 
 /** An idle connection without a controller (it was killed) ends by itself after this. */
 const PERSIST = "1h";

@@ -41,3 +41,10 @@ export function sshFault(stderr: string): Fault | undefined {
   }
   return undefined;
 }
+
+/** A key that was put into the secret a moment ago may be what the host asks for. */
+export const KEYS_MAY_BE_OLD: ReadonlySet<Reason> = new Set<Reason>([
+  "HostKeyUnknown",
+  "HostKeyMismatch",
+  "AuthFailed",
+]);

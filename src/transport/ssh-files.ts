@@ -1,16 +1,23 @@
 import { execFile } from "node:child_process";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { FssyncError } from "../model/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import { CONFIG_FILE, IDENTITY_FILE, KNOWN_HOSTS_FILE, sshConfig, type SshConfig } from "./ssh-config.ts";
+import {
+  CERTIFICATE_FILE,
+  CONFIG_FILE,
+  IDENTITY_FILE,
+  KNOWN_HOSTS_FILE,
+  sshConfig,
+  type SshConfig,
+} from "./ssh-config.ts";
 
 const REREAD_INTERVAL = 10_000;
 
 interface SshFilesOptions {
   readonly dir: string;
-  /** Keys `identity` and `known_hosts`; without it ssh uses the user's own keys. */
+  /** Keys `identity`, `known_hosts`, `passphrase`, `identity-cert.pub`; without it ssh uses the user's own keys. */
   readonly secret: (() => Promise<ReadonlyMap<string, string>>) | undefined;
   /** What messages call it. */
   readonly secretName?: string | undefined;
@@ -23,20 +30,40 @@ interface SshFilesOptions {
 export class SshFiles {
   readonly #options: SshFilesOptions;
   #freshUntil = -Infinity;
-  #running: Promise<boolean> | undefined;
+  #running: Promise<number> | undefined;
+  #generation = 0;
+  #secret: ReadonlyMap<string, string> | undefined;
 
   constructor(options: SshFilesOptions) {
     this.#options = options;
   }
 
   /**
-   * Looks at the secret again, at most every ten seconds. True when a file changed: connections
-   * that stand were made with what was there before. Throws SecretInvalid.
+   * Looks at the secret again, at most every ten seconds. Another number than before when a file changed: connections
+   * that stand were made with what was there then. Throws SecretInvalid.
    */
-  async refresh(): Promise<boolean> {
-    if (this.#options.clock.monotonic() < this.#freshUntil) return false;
+  async refresh(): Promise<number> {
+    if (this.#options.clock.monotonic() < this.#freshUntil) return this.#generation;
     this.#running ??= this.#write().finally(() => (this.#running = undefined));
     return this.#running;
+  }
+
+  /** What the last look found; undefined when ssh uses the user's own keys. */
+  get secret(): ReadonlyMap<string, string> | undefined {
+    return this.#secret;
+  }
+
+  /** What messages call it. */
+  get secretName(): string {
+    const { secretName } = this.#options;
+    return secretName === undefined ? "the Secret (ssh.secretRef)" : `Secret ${secretName} (ssh.secretRef)`;
+  }
+
+  /** Throws SecretInvalid when ssh would ask for something that only this process can be given. */
+  checkForOpenSsh(): void {
+    if (!this.#secret?.get("passphrase")) return;
+    const message = `${this.secretName} has a key \`passphrase\`, which only ssh.client: builtin can use`;
+    throw new FssyncError("SecretInvalid", message);
   }
 
   /** The next look is a real one: what there is may be why a host was refused. */
@@ -44,24 +71,31 @@ export class SshFiles {
     this.#freshUntil = -Infinity;
   }
 
-  async #write(): Promise<boolean> {
-    const { secret, secretName, hostKeys, connectTimeout, clock } = this.#options;
-    const called = secretName === undefined ? "the Secret (ssh.secretRef)" : `Secret ${secretName} (ssh.secretRef)`;
-    const files = new Map<string, string>();
-    if (secret) for (const [name, text] of keyFiles(called, await secret(), hostKeys)) files.set(name, text);
+  async #write(): Promise<number> {
+    const { secret, hostKeys, connectTimeout, clock } = this.#options;
+    const files = new Map<string, string | undefined>();
+    const values = await secret?.();
+    if (values) for (const [name, text] of keyFiles(this.secretName, values, hostKeys)) files.set(name, text);
     const config = sshConfig({ ownKeys: secret !== undefined, hostKeys, connectTimeout, kex: await knownKex() });
     files.set(CONFIG_FILE, config);
     let changed = false;
     for (const [name, text] of files) changed = (await this.#replace(name, text)) || changed;
+    changed ||= values?.get("passphrase") !== this.#secret?.get("passphrase");
+    this.#secret = values;
+    if (changed) this.#generation++;
     this.#freshUntil = clock.monotonic() + REREAD_INTERVAL;
-    return changed;
+    return this.#generation;
   }
 
   /** Whole or not at all: a running ssh may open the file at any moment. */
-  async #replace(name: string, text: string): Promise<boolean> {
+  async #replace(name: string, text: string | undefined): Promise<boolean> {
     const file = join(this.#options.dir, name);
     const before = await readFile(file, "utf8").catch(() => undefined);
     if (before === text) return false;
+    if (text === undefined) {
+      await rm(file, { force: true });
+      return true;
+    }
     await writeFile(`${file}.new`, text, { mode: 0o600 });
     await rename(`${file}.new`, file);
     return true;
@@ -72,9 +106,10 @@ function keyFiles(
   name: string,
   secret: ReadonlyMap<string, string>,
   hostKeys: SshConfig["hostKeys"],
-): [string, string][] {
+): [string, string | undefined][] {
   const identity = secret.get("identity");
   const knownHosts = secret.get("known_hosts");
+  const certificate = secret.get("identity-cert.pub");
   if (!identity?.trim())
     throw new FssyncError("SecretInvalid", `${name} has no key \`identity\`: the private key that logs in on hosts`);
   if (!knownHosts?.trim() && hostKeys === "strict") {
@@ -82,6 +117,7 @@ function keyFiles(
   }
   return [
     [IDENTITY_FILE, withLineEnds(identity)],
+    [CERTIFICATE_FILE, certificate?.trim() ? withLineEnds(certificate) : undefined],
     [KNOWN_HOSTS_FILE, withLineEnds(knownHosts ?? "")],
   ];
 }

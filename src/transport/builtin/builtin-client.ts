@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import type { Logger } from "pino";
 import { asFssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -8,11 +8,10 @@ import type { ProcessResult } from "../process.ts";
 import { interrupted, late, Unfinished, type Programs } from "../programs.ts";
 import type { CommandOptions, Session, SshClient, Work } from "../ssh-client.ts";
 import type { SshFiles } from "../ssh-files.ts";
+import { Access } from "./access.ts";
 import { runCommand } from "./command.ts";
 import type { Connection } from "./connection.ts";
 import { Handshakes } from "./handshakes.ts";
-import type { HostKeys } from "./host-keys.ts";
-import { fileLogin } from "./login.ts";
 import { openConnection } from "./opening.ts";
 import { plainRsync } from "./plain-rsync.ts";
 import { Pool, type Lease } from "./pool.ts";
@@ -22,29 +21,38 @@ export interface BuiltinClientOptions {
   readonly openssh: OpenSshClient;
   readonly programs: Programs;
   readonly dir: string;
+  readonly hostKeys: "strict" | "accept-new";
+  /** The user's home, where keys are without a secret. */
+  readonly home?: string | undefined;
   /** Milliseconds. */
   readonly connectTimeout: number;
   /** Connections kept at most. */
   readonly maxConnections?: number | undefined;
   readonly fence: Fence;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** Connections inside this process, one a host, kept open. */
 export class BuiltinClient implements SshClient {
   readonly #options: BuiltinClientOptions;
   readonly #handshakes: Handshakes;
+  readonly #access: Access;
+  /** Of the files that the connections were made with. */
+  #generation = 0;
   readonly #pool: Pool<Connection>;
 
   constructor(options: BuiltinClientOptions) {
     this.#options = options;
+    this.#access = new Access(options);
     this.#handshakes = new Handshakes(options.clock);
     const { maxConnections: limit = 10_000 } = options;
     this.#pool = new Pool({ limit, open: (host, signal) => this.#open(host, signal) });
   }
 
   async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
-    if (await this.#options.files.refresh()) this.#pool.retireAll();
+    await this.#refresh();
+    if (await this.#access.onlyByOpenSsh(host)) return this.#options.openssh.with(host, work, use);
     const either = AbortSignal.any([work.signal, work.fence]);
     return this.#pool.with(host, either, async (lease) => {
       try {
@@ -64,6 +72,14 @@ export class BuiltinClient implements SshClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#pool.endAll(), this.#options.openssh[Symbol.asyncDispose]()]);
+  }
+
+  async #refresh(): Promise<void> {
+    const generation = await this.#options.files.refresh();
+    await this.#access.refresh();
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    this.#pool.retireAll();
   }
 
   #session(lease: Lease<Connection>, work: Work, signal: AbortSignal): Session {
@@ -86,11 +102,14 @@ export class BuiltinClient implements SshClient {
     };
   }
 
-  async #open(host: Host, signal: AbortSignal): Promise<Connection> {
-    const { dir, connectTimeout: timeout, fence, clock } = this.#options;
-    const login = await fileLogin(join(dir, "identity"));
-    const hostKeys: HostKeys = { algorithms: () => ["ssh-ed25519"], check: async () => undefined };
+  #open(host: Host, signal: AbortSignal): Promise<Connection> {
+    const { connectTimeout: timeout, fence, clock } = this.#options;
+    const { hostKeys } = this.#access;
+    const login = (to: Host) => this.#access.login(to);
     const check = () => void fence.check();
-    return openConnection({ host, hostKeys, login, timeout, signal, handshakes: this.#handshakes, check, clock });
+    const handshakes = this.#handshakes;
+    return this.#access.opened(host, () =>
+      openConnection({ host, hostKeys, login, timeout, signal, handshakes, check, clock }),
+    );
   }
 }

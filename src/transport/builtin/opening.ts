@@ -1,14 +1,16 @@
 import type { Socket } from "node:net";
-import ssh2, { type AuthHandlerMiddleware } from "ssh2";
+import ssh2 from "ssh2";
 import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { ALGORITHMS } from "./algorithms.ts";
 import { connectError } from "./connect-error.ts";
 import { Connection } from "./connection.ts";
 import { FencedSocket } from "./fenced-socket.ts";
 import type { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { Limit } from "./limit.ts";
+import type { Attempt } from "./login.ts";
 
 /**
  * Milliseconds after which the kernel asks the host's whether it is still there, each second, ten times: what is
@@ -16,16 +18,11 @@ import { Limit } from "./limit.ts";
  */
 const KERNEL_ASKS_AFTER = 15_000;
 
-const ALGORITHMS = {
-  kex: ["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group14-sha256"],
-  cipher: ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"],
-} as const;
-
 export interface OpeningOptions {
   readonly host: Host;
   readonly hostKeys: HostKeys;
   /** How to log in, for each connection anew. */
-  readonly login: () => AuthHandlerMiddleware;
+  readonly login: (host: Host) => Attempt;
   /** Milliseconds until the host is logged in on; waiting for a turn does not count. */
   readonly timeout: number;
   readonly signal: AbortSignal;
@@ -81,18 +78,19 @@ async function loggedIn(
   const client = new ssh2.Client();
   const connection = new Connection({ client, socket, answerTimeout, clock });
   const ready = Promise.withResolvers<void>();
+  const attempt = login(host);
   let refused: FssyncError | undefined;
   let shown: Buffer | undefined;
   client.once("ready", ready.resolve);
-  void connection.ended.then((error) => ready.reject(refused ?? connectError(host, error ?? closed())));
+  void connection.ended.then((error) => ready.reject(refused ?? connectError(host, error ?? closed(), attempt)));
   client.connect({
     sock: socket,
     username: host.user,
     // What looks after the time and after signs of life is ours.
     readyTimeout: 0,
     keepaliveInterval: 0,
-    algorithms: { ...ALGORITHMS, serverHostKey: [...hostKeys.algorithms(host)] } as never,
-    authHandler: login(),
+    algorithms: { ...ALGORITHMS, serverHostKey: [...hostKeys.algorithms(host)] },
+    authHandler: attempt.handler,
     hostVerifier: (key: Buffer, verify: (valid: boolean) => void) => {
       // Keys are exchanged again and again: later ones must be signed by the host that was let in.
       if (shown) return verify(shown.equals(key));

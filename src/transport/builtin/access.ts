@@ -1,0 +1,138 @@
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { asFssyncError } from "../../model/errors.ts";
+import type { Host } from "../../model/host.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { KEYS_MAY_BE_OLD } from "../ssh-errors.ts";
+import { KNOWN_HOSTS_FILE, LEARNED_HOSTS_FILE } from "../ssh-config.ts";
+import type { SshFiles } from "../ssh-files.ts";
+import { FileHostKeys } from "./host-keys-file.ts";
+import type { HostKeys } from "./host-keys.ts";
+import { foreignType, parseIdentity } from "./identity.ts";
+import { attemptLogin, type Attempt, type Login } from "./login.ts";
+import { userKeys } from "./user-keys.ts";
+
+/** Milliseconds after which keys are looked at again. */
+const REREAD_INTERVAL = 10_000;
+
+export interface AccessOptions {
+  readonly files: SshFiles;
+  /** The folder that `files` writes to. */
+  readonly dir: string;
+  readonly hostKeys: "strict" | "accept-new";
+  /** The user's home; that of this process's account unless given, as OpenSSH has it whatever `$HOME` says. */
+  readonly home?: string | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Keys extends Login {
+  readonly onlyByOpenSsh?: string | undefined;
+}
+
+/** How this process is let in by hosts: which keys of theirs it believes, and which of its own it shows. */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #home: string;
+  readonly #own: FileHostKeys;
+  readonly #users: FileHostKeys;
+  /** Reasons that the log has had. */
+  readonly #told = new Set<string>();
+  #keys: Keys = { identities: [], unusable: [] };
+  /** The secret at the last look. */
+  #seen: ReadonlyMap<string, string> | undefined;
+  /** What `#keys` was made of. */
+  #madeOf: ReadonlyMap<string, string> | undefined;
+  #freshUntil = -Infinity;
+  #running: Promise<void> | undefined;
+
+  constructor(options: AccessOptions) {
+    const { dir, hostKeys, home = userInfo().homedir } = options;
+    this.#options = options;
+    this.#home = home;
+    const own = hostKeys === "strict" ? [KNOWN_HOSTS_FILE] : [LEARNED_HOSTS_FILE, KNOWN_HOSTS_FILE];
+    const users = ["known_hosts", "known_hosts2"].map((name) => join(home, ".ssh", name));
+    this.#own = new FileHostKeys({ files: own.map((name) => join(dir, name)), hostKeys });
+    this.#users = new FileHostKeys({ files: users, hostKeys });
+  }
+
+  /** Call it after `files.refresh()`. Throws SecretInvalid, HostKeyUnknown for a file that cannot be read. */
+  async refresh(): Promise<void> {
+    const { files, clock } = this.#options;
+    if (files.secret === this.#seen && clock.monotonic() < this.#freshUntil) return;
+    this.#running ??= this.#read().finally(() => (this.#running = undefined));
+    await this.#running;
+  }
+
+  get hostKeys(): HostKeys {
+    return this.#hostKeys;
+  }
+
+  login(host: Host): Attempt {
+    return attemptLogin(this.#keys, host);
+  }
+
+  /** Whether only OpenSSH can be let in there; the log says why, once. Call it after `refresh`. */
+  async onlyByOpenSsh(host: Host): Promise<boolean> {
+    const login = this.#keys.onlyByOpenSsh;
+    const why = login ?? (await this.#hostKeys.onlyByOpenSsh(host));
+    if (why === undefined) return false;
+    if (!this.#told.has(why)) {
+      this.#told.add(why);
+      const facts = { why, ...(login === undefined && { host: host.key }) };
+      this.#options.log.info(facts, "only OpenSSH can reach some hosts: they are reached by it");
+    }
+    return true;
+  }
+
+  /**
+   * As `open`, which connects with `hostKeys` and `login`; once more where the first key that the host showed made us look
+   * for the types of its keys among hashed names.
+   */
+  async opened<T>(host: Host, open: () => Promise<T>): Promise<T> {
+    const order = () => this.#hostKeys.algorithms(host).join();
+    const before = order();
+    try {
+      return await open();
+    } catch (thrown) {
+      const { reason } = asFssyncError(thrown);
+      if (KEYS_MAY_BE_OLD.has(reason)) this.#expire();
+      if (reason === "HostKeyMismatch" || reason === "HostKeyUnknown") {
+        if (order() !== before) return await open();
+      }
+      throw thrown;
+    }
+  }
+
+  get #hostKeys(): FileHostKeys {
+    return this.#options.files.secret ? this.#own : this.#users;
+  }
+
+  async #read(): Promise<void> {
+    const { files, clock } = this.#options;
+    await this.#hostKeys.refresh();
+    if (files.secret) this.#readSecret(files.secret, files.secretName);
+    else this.#keys = await userKeys({ home: this.#home, agentSocket: process.env.SSH_AUTH_SOCK, clock });
+    this.#seen = files.secret;
+    this.#freshUntil = clock.monotonic() + REREAD_INTERVAL;
+  }
+
+  #readSecret(secret: ReadonlyMap<string, string>, name: string): void {
+    const names = ["identity", "passphrase", "identity-cert.pub"];
+    if (this.#madeOf && names.every((key) => this.#madeOf?.get(key) === secret.get(key))) return;
+    const [text = "", passphrase, certificate] = names.map((key) => secret.get(key));
+    const type = foreignType(text);
+    const login = { identities: [], unusable: [] };
+    if (certificate?.trim()) this.#keys = { ...login, onlyByOpenSsh: "the login is by certificate" };
+    else if (type) this.#keys = { ...login, onlyByOpenSsh: `the identity is of type ${type}` };
+    else this.#keys = { ...login, identities: [parseIdentity({ text, passphrase, name: `\`identity\` of ${name}` })] };
+    this.#madeOf = secret;
+  }
+
+  /** The next look at all keys is a real one: what there is may be why a host was refused. */
+  #expire(): void {
+    this.#freshUntil = -Infinity;
+    this.#options.files.expire();
+  }
+}

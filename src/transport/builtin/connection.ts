@@ -6,6 +6,7 @@ import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import { encodePath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { Unsent, type Pooled } from "./pool.ts";
+import { keepSessionKeys } from "./session-keys.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 
 /** Bytes that are encrypted in one go. */
@@ -45,6 +46,7 @@ export class Connection implements Pooled {
       lost: () => this.#lose(new Error("the host did not answer any more")),
       clock,
     });
+    keepSessionKeys(client);
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     client.on("error", (error: Error & { level?: string }) => {

@@ -1,10 +1,10 @@
-import { Socket } from "node:net";
+import { GatheringSocket } from "./gathering-socket.ts";
 
 /**
  * Looks at the time that is allowed before each byte it sends, for a process that was stopped hears of its network before its
  * timers. `check` destroys the socket when the time is over, and what was to be sent with it.
  */
-export class FencedSocket extends Socket {
+export class FencedSocket extends GatheringSocket {
   readonly #check: () => void;
 
   constructor(check: () => void) {

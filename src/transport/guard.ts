@@ -88,7 +88,7 @@ function areAsSynced(root: string, { files }: Guard): string | undefined {
   if (files.length > MOST_IN_WORDS || !files.every(({ synced }) => synced) || !paths.every(isPlain)) return undefined;
   const plainFiles = paths.map((path) => `[ -f ${path} ] && [ ! -L ${path} ]`).join(" && ");
   const sums = files.map(({ synced }, index) => `${synced} ${paths[index]}`).join(" ");
-  return `${plainFiles} && printf '%s  %s\\n' ${sums} | { ulimit -t ${SHORT_LOOK}; exec sha256sum -c; } >/dev/null 2>&1`;
+  return `${plainFiles} && printf '%s  %s\\n' ${sums} | (ulimit -t ${SHORT_LOOK}; exec sha256sum -c) >/dev/null 2>&1`;
 }
 
 function isPlain(path: string): boolean {

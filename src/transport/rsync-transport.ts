@@ -23,6 +23,7 @@ import { scriptError } from "./host-shell.ts";
 import { Inspector, type Question } from "./inspector.ts";
 import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
+import { LoginShells } from "./login-shell.ts";
 import { OpenSshClient } from "./openssh-client.ts";
 import { PreparedLists } from "./prepared-lists.ts";
 import { runProcess, type ProcessResult } from "./process.ts";
@@ -82,6 +83,7 @@ export class RsyncTransport implements Transport {
   readonly #running = new Set<Promise<unknown>>();
   /** Keys of hosts on which the guard could not run. */
   readonly #unguarded = new Set<string>();
+  readonly #shells = new LoginShells();
   readonly #inspectors = new WeakMap<readonly InspectedFile[], Inspector>();
   #folders: Promise<void> | undefined;
   #changes = 0;
@@ -220,7 +222,7 @@ export class RsyncTransport implements Transport {
     const { sudo, rsyncPath = "rsync" } = this.#options;
     const remote: Remote = { host, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
     const limits = { timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence };
-    return this.#client.with(host, limits, (session) => work(remote, session));
+    return this.#client.with(host, limits, (session) => work(remote, this.#shells.session(host, session)));
   }
 
   /** Ends all that is under way, and every connection. */

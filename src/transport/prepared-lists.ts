@@ -81,6 +81,11 @@ export class PreparedLists implements PreparedChange {
     });
   }
 
+  /** Throws Internal when it was disposed. */
+  check(): void {
+    if (this.#disposed) throw new FssyncError("Internal", "a prepared change was used after it was disposed");
+  }
+
   /** What else was made for this change goes with it; at once when that is gone already. */
   onDispose(end: () => Promise<void>): void {
     if (this.#disposed) void end();
@@ -100,7 +105,7 @@ export class PreparedLists implements PreparedChange {
     apps: readonly AppKey[],
     write: (file: string) => Promise<FileList>,
   ): Promise<FileList> {
-    if (this.#disposed) throw new FssyncError("Internal", "a prepared change was used after it was disposed");
+    this.check();
     const file =
       apps.length === work.size ? name : `${name}.${apps.map((app) => [...work.keys()].indexOf(app)).join("-")}`;
     const found = this.#lists.get(file) ?? write(join(this.#dir, file));

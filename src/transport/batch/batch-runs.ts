@@ -63,6 +63,7 @@ export class BatchRuns {
 
   /** Throws what the session throws: what of it is on the host then nobody knows. */
   async lay(lists: PreparedLists, { host, sudo, rsyncPath }: Remote, session: Session): Promise<Laid> {
+    lists.check();
     const batch = await this.#batchOf(lists);
     if (batch instanceof NotBatchable) return NOT_LAID;
     const kind = { root: host.root, sudo, asRoot: sudo || host.user === "root", rsyncPath };
@@ -155,6 +156,6 @@ function pathsOf(wrong: Verdict["wrong"], { replaced, classes }: BatchPlan): str
   return wrong.map(({ list, index, is }) => {
     const paths =
       list === "replaced" ? replaced.paths : [...(classes[list]?.plain ?? []), ...(classes[list]?.links ?? [])];
-    return `${displayPath(paths[index] ?? "unknown")}: ${is}`;
+    return `${displayPath(paths[index] ?? "./unknown").slice(2)}: ${is}`;
   });
 }

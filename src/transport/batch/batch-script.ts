@@ -142,15 +142,15 @@ function nameOf(paths: readonly string[], classes: readonly BatchClass[]): strin
   ]);
   const isSame = (others: readonly string[]) =>
     others.length === paths.length && others.every((path, index) => path === paths[index]);
-  return names.find((each) => isSame(each.paths))?.name;
+  return names.find((name) => isSame(name.paths))?.name;
 }
 
 /** `laid<index>` tells whether the files of a class are as they shall be, by `lines<index>` and their attributes. */
 function laid({ plain, links, sums, modes }: BatchClass, index: number): string {
   const isDigested = sums.length > LONGEST_TEXT;
   const isOne = plain.length + links.length === 1;
-  const stats = each(index, plain, links, { plain: "stat -c %f:%u:%g", links: "stat -c %f:%u:%g" });
-  const looks = each(index, plain, links, { plain: "sha256sum", links: "targets" });
+  const stats = both(index, plain, links, { plain: "stat -c %f:%u:%g", links: "stat -c %f:%u:%g" });
+  const looks = both(index, plain, links, { plain: "sha256sum", links: "targets" });
   const wanted = modes.map(([mode]) => `${mode}:$u${index}:$g${index}`).join('"$nl"');
   return [
     `lines${index}=${text(sums, isDigested)}`,
@@ -163,7 +163,7 @@ function laid({ plain, links, sums, modes }: BatchClass, index: number): string 
 }
 
 /** Commands for the plain files and for the symlinks of a class, as one. */
-function each(
+function both(
   index: number,
   plain: readonly string[],
   links: readonly string[],

@@ -19,7 +19,8 @@ export interface Verdict {
   readonly wrong: readonly WrongFile[];
 }
 
-const FILE = new RegExp(`^${SAYS} file (?<list>\\d+|replaced) (?<index>\\d+) (?<is>missing|kind|content|mode|owner)$`);
+const FILE = new RegExp(`^${SAYS} file (\\d+|replaced) (\\d+) (\\w+)$`);
+const FAULTS: ReadonlySet<string> = new Set<WrongFile["is"]>(["missing", "kind", "content", "mode", "owner"]);
 
 const CONFLICTS: ReadonlyMap<string, string> = new Map([
   ["root", "the root folder cannot be entered"],
@@ -34,15 +35,20 @@ const CANNOT: ReadonlySet<number> = new Set([1, 2, 4]);
 /** Of a command that came to its end. What it says is the host's: nothing of it goes on but words that are known here. */
 export function readVerdict(result: ProcessResult): Verdict {
   const lines = result.stdout.split("\n").filter((line) => line.startsWith(`${SAYS} `));
-  const wrong = lines.flatMap((line) => {
-    const match = FILE.exec(line)?.groups;
-    if (!match) return [];
-    const list = match.list === "replaced" ? match.list : Number(match.list);
-    return [{ list, index: Number(match.index), is: match.is as WrongFile["is"] }];
-  });
+  const wrong = lines.flatMap(wrongFile);
   const words = lines.at(-1)?.split(/\s+/).slice(1) ?? [];
   if (words[0] === "applied" && result.exitCode === 0) return { hindrance: undefined, wrong: [] };
   return { hindrance: hindranceOf(words, result), wrong };
+}
+
+function wrongFile(line: string): WrongFile[] {
+  const [, list, index, is] = FILE.exec(line) ?? [];
+  if (!isFault(is)) return [];
+  return [{ list: list === "replaced" ? list : Number(list), index: Number(index), is }];
+}
+
+function isFault(word: string | undefined): word is WrongFile["is"] {
+  return word !== undefined && FAULTS.has(word);
 }
 
 function hindranceOf([word, what = "", ...more]: readonly string[], result: ProcessResult): Hindrance {

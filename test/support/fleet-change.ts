@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { AppKey } from "../../src/model/app.ts";
@@ -18,6 +18,8 @@ export interface FileSpec {
 /** Snapshots made by hand, as a Git source would have made them. */
 export class Snapshots {
   readonly root: string;
+  /** By blob, what `GitSource.checksums` and `GitSource.sizes` would say. */
+  readonly blobs = new Map<string, { readonly checksum: string; readonly size: number }>();
   readonly #owner: string;
   readonly #group: string;
 
@@ -55,12 +57,18 @@ export class Snapshots {
     return {
       path,
       kind: spec.link === undefined ? "file" : "symlink",
-      blob: "0".repeat(40),
+      blob: this.#blob(spec.link ?? spec.text ?? ""),
       tree,
       from,
       owner: spec.owner ?? this.#owner,
       group: spec.group ?? this.#group,
       mode: spec.mode ?? 0o644,
     };
+  }
+  #blob(content: string | Buffer): string {
+    const blob = createHash("sha1").update(content).digest("hex");
+    const checksum = createHash("sha256").update(content).digest("hex");
+    this.blobs.set(blob, { checksum, size: Buffer.byteLength(content) });
+    return blob;
   }
 }

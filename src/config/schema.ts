@@ -197,7 +197,7 @@ const Ssh = z.strictObject({
     .describe("strict: a host's key must be in known_hosts. accept-new: a first key is believed and kept."),
   client: z
     .enum(["builtin", "openssh"])
-    .prefault("openssh")
+    .prefault("builtin")
     .describe(
       "builtin: connections inside fssync, over which a change goes as one command; openssh: the system's ssh and rsync. What only OpenSSH can do it does either way.",
     ),

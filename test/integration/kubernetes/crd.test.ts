@@ -132,7 +132,7 @@ describeKube("the CRDs on an API server", () => {
         user: "root",
         port: 22,
         hostKeys: "strict",
-        client: "openssh",
+        client: "builtin",
         sudo: false,
         connectTimeout: "10s",
         maxConnections: 10_000,

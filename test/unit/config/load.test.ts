@@ -25,7 +25,7 @@ describe("loading a configuration file", () => {
           user: "root",
           port: 22,
           hostKeys: "strict",
-          client: "openssh",
+          client: "builtin",
           sudo: false,
           connectTimeout: 10_000,
           maxConnections: 10_000,

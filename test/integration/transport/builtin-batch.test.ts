@@ -1,0 +1,8 @@
+import { transportContract } from "../../contract/transport.ts";
+import { transportDriftContract } from "../../contract/transport-drift.ts";
+import { transportFactory } from "../../support/transport-factory.ts";
+
+const make = transportFactory({ client: "builtin", batches: true });
+
+transportContract("the builtin client with batches", make);
+transportDriftContract("the builtin client with batches", make);

@@ -32,8 +32,33 @@ export function writeOptions({ mode, compress }: Omit<WriteOptions, "list">): st
  * base. `nowhere` is an empty folder.
  */
 export function writeArgs({ list, ...options }: WriteOptions, batch: string, nowhere: string): string[] {
-  const operands = ["--", `${list.source}/`, `${nowhere}/`];
+  const operands = ["-e", oldReceiver(nowhere), "--", `${list.source}/`, "nowhere:./"];
   return [...writeOptions(options), ...listArgs(list.list), `--only-write-batch=${batch}`, ...operands];
+}
+
+/**
+ * rsync writes what its receiver can read. From 3.2 on one on the same machine is known to read what 3.1 cannot (longer
+ * numbers: `v`, names of root: `u`). So it is started as if it were far away and did not say so.
+ */
+const OLD_RECEIVER = `cd "$0" && shift && for word do
+shift
+case $word in -[!-]*e.*)
+can=\${word#*e.}
+for new in u v; do case $can in *$new*) can=\${can%%$new*}\${can#*$new} ;; esac; done
+word=\${word%%e.*}e.$can ;;
+esac
+set -- "$@" "$word"
+done
+exec "$@"`;
+
+/** The remote shell of a run that writes to the folder. */
+function oldReceiver(folder: string): string {
+  return `sh -c ${rsyncWord(OLD_RECEIVER)} ${rsyncWord(folder)}`;
+}
+
+/** One word for rsync, which takes a remote shell apart at spaces. */
+function rsyncWord(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** Words of a shell command that lays a batch on standard input under the folder it runs in. */

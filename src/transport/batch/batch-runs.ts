@@ -147,7 +147,9 @@ export class BatchRuns {
       const { programs, signal } = this.#options;
       const run = programs.run({ timeout: WRITING_TAKES, signal, fence: new AbortController().signal });
       const error = runError(await run("rsync", writeArgs({ list, mode, compress }, file, nowhere)));
-      if (error) throw new FssyncError(error.reason, error.message, { cause: error });
+      // It is this machine's disk that is full.
+      const reason = error?.reason === "NoSpace" ? "ControllerNoSpace" : error?.reason;
+      if (error && reason) throw new FssyncError(reason, error.message, { cause: error });
     });
   }
 }

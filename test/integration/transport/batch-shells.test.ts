@@ -243,8 +243,8 @@ describe.each(hostShells().map((shell) => [shell.name, shell] as const))("a batc
     expect(outcome).toEqual(DONE);
     expect(await host.lay(next(files("1"), files("2")))).toEqual(DONE);
     expect(host.commands).toBe(2);
-    expect(read(`${folder}/file 387.conf`)).toBe("2 387");
-    put(`${folder}/file 387.conf`, "by hand");
+    expect(read(`${folder}/file 187.conf`)).toBe("2 187");
+    put(`${folder}/file 187.conf`, "by hand");
     const conflict = { done: false, fallback: "files are not as last synced" };
     expect(await host.lay(next(files("2"), files("3")))).toEqual(conflict);
     expect(read(`${folder}/file 8.conf`)).toBe("2 8");

@@ -4,7 +4,7 @@ import type { Client } from "ssh2";
 /** Where ssh2 1.17 keeps the keys of AES-GCM when its optional native binding is not built. */
 const PLACES = [
   ["_cipher", "_encKey"],
-  ["_decipher", "_decKey"],
+  ["_decipher", "_decipherKey"],
 ] as const;
 
 /**

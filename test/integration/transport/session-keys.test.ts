@@ -31,6 +31,7 @@ test("the keys of both directions are made once, and the connection works with t
     await exchanged;
   }
   client.end();
+  await once(client, "close");
 });
 
 function said(client: InstanceType<typeof ssh2.Client>, command: string): Promise<string> {

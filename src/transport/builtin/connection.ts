@@ -12,6 +12,9 @@ import { SignsOfLife } from "./signs-of-life.ts";
 /** Bytes that are encrypted in one go. */
 const SLICE = 64 * 1024;
 
+/** Milliseconds after which a host is asked once more that refused a session: one that has just ended may still count. */
+const ASK_AGAIN = [50, 200, 500] as const;
+
 /** Milliseconds for what is on its way to a host that is left. */
 const GOODBYE = 1000;
 
@@ -77,7 +80,7 @@ export class Connection implements Pooled {
     });
     using _use = this.#signs.expected();
     try {
-      return await this.#start(command, begun);
+      return await this.#started(command, begun);
     } catch (error) {
       const { message } = asFssyncError(error);
       if (this.alive) throw new FssyncError("ProtocolError", message, { cause: error });
@@ -138,6 +141,18 @@ export class Connection implements Pooled {
     this.#signs[Symbol.dispose]();
   }
 
+  async #started(command: string, begun?: (channel: ClientChannel) => void): Promise<ClientChannel> {
+    for (const pause of ASK_AGAIN) {
+      try {
+        return await this.#start(command, begun);
+      } catch (error) {
+        if (!this.alive || !isRefusedSession(error)) throw error;
+      }
+      await new Promise<void>((resolve) => this.#clock.after(pause, resolve));
+    }
+    return this.#start(command, begun);
+  }
+
   #start(command: string, begun?: (channel: ClientChannel) => void): Promise<ClientChannel> {
     // Bytes as they are; only the types ask for a string.
     const bytes = encodePath(command) as unknown as string;
@@ -163,6 +178,11 @@ export class Connection implements Pooled {
     this.#error ??= error;
     this.destroy();
   }
+}
+
+/** The host gives a number for why; a connection that ends has none. */
+function isRefusedSession(error: unknown): boolean {
+  return error instanceof Error && "reason" in error && typeof error.reason === "number";
 }
 
 /** Resolves when all of it is on its way, or the command has ended. */

@@ -76,7 +76,7 @@ function portsHost(sshd: Sshd, port: number, root: string): FleetHost {
 const given = new Set<number>();
 
 /** A port that nobody listens on now, and that was not handed out before by this process. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const server = createServer();
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, ADDRESS, resolve));

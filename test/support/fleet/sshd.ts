@@ -14,6 +14,8 @@ export interface SshdOptions {
   /** Words before the program, to start it somewhere else (`ip netns exec …`). */
   readonly prefix?: readonly string[];
   readonly forceCommand?: string | undefined;
+  /** Lines of its configuration in the place of others on the same matter, but for `HostKey`, of which there can be many. */
+  readonly settings?: readonly string[];
 }
 
 /** One sshd in the foreground, as a child of this process. */
@@ -109,7 +111,7 @@ export class Sshd {
   }
 
   #config(): string {
-    const { listen, port, authorizedKeys } = this.#options;
+    const { listen, port, authorizedKeys, settings = [] } = this.#options;
     const lines = [
       `ListenAddress ${listen}`,
       `Port ${port}`,
@@ -131,7 +133,10 @@ export class Sshd {
       "AcceptEnv FSSYNC_TEST_*",
     ];
     if (this.#forceCommand !== undefined) lines.push(`ForceCommand ${this.#forceCommand}`);
-    return `${lines.join("\n")}\n`;
+    const word = (line: string) => line.split(" ", 1)[0];
+    const isSet = (line: string) => settings.some((setting) => word(setting) === word(line));
+    const others = lines.filter((line) => word(line) === "HostKey" || !isSet(line));
+    return `${[...settings, ...others].join("\n")}\n`;
   }
 }
 

@@ -4,7 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { collect, NOTHING, OUTPUT_LIMIT, printable, type ProcessResult } from "../process.ts";
 import { late, Unfinished } from "../programs.ts";
 import type { CommandOptions } from "../ssh-client.ts";
-import { feed } from "./command-input.ts";
+import { asks, feed } from "./command-input.ts";
 import type { Connection } from "./connection.ts";
 import { Limit } from "./limit.ts";
 import { Unsent } from "./pool.ts";
@@ -30,10 +30,10 @@ export async function runCommand(
 ): Promise<ProcessResult> {
   using limit = new Limit({ left, late: () => late(timeout), signal, clock });
   using _ = connection.watched();
-  const running = new Running(options.rawStdout);
+  const running = new Running(options);
   try {
     const channel = await limit.race(connection.exec(command, (begun) => running.follow(begun)));
-    await limit.race(Promise.all([running.ended, feed(connection, channel, options)]));
+    await limit.race(Promise.all([running.ended, feed(connection, channel, options, running.asked)]));
     const result = running.result();
     // What ended the command may have ended the connection: then nobody knows what the command would have come to.
     const isCut = result.exitCode === null && !result.flooded && !(await limit.race(connection.answers()));
@@ -49,7 +49,11 @@ export async function runCommand(
 /** A command that runs on a host, and what it has said. */
 class Running {
   readonly ended: Promise<void>;
+  /** Whether it wants the rest of its input. */
+  readonly asked: Promise<boolean>;
+  readonly #options: CommandOptions;
   readonly #rawStdout: number | undefined;
+  readonly #asks = Promise.withResolvers<boolean>();
   readonly #closed = Promise.withResolvers<void>();
   #channel: ClientChannel | undefined;
   #stdout: () => Buffer = () => Buffer.alloc(0);
@@ -57,15 +61,18 @@ class Running {
   #exitCode: number | null = null;
   #flooded = false;
 
-  constructor(rawStdout: number | undefined) {
-    this.#rawStdout = rawStdout;
+  constructor(options: CommandOptions) {
+    this.#options = options;
+    this.#rawStdout = options.rawStdout;
     this.ended = this.#closed.promise;
+    this.asked = this.#asks.promise;
   }
 
   follow(channel: ClientChannel): void {
     this.#channel = channel;
     this.#stdout = collect(channel, this.#rawStdout ?? OUTPUT_LIMIT, () => this.#flood());
     this.#stderr = collect(channel.stderr, OUTPUT_LIMIT);
+    this.#asks.resolve(asks(channel, this.#options));
     channel.once("exit", (code: number | null) => (this.#exitCode = code));
     channel.once("close", () => this.#closed.resolve());
   }

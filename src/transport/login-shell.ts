@@ -19,7 +19,7 @@ const ONLY_POSIX = `test $?cwd = 1 && exec sh -c "echo ${OTHER_SHELL} >&2; exit 
 export class LoginShells {
   readonly #others = new Lru<string, true>(MOST_HOSTS);
 
-  session({ key }: Host, { command, rsync }: Session): Session {
+  session({ key }: Host, session: Session): Session {
     const asked = async (posix: () => Promise<ProcessResult>, any: () => Promise<ProcessResult>) => {
       if (this.#others.get(key)) return any();
       const result = await posix();
@@ -30,14 +30,14 @@ export class LoginShells {
     return {
       command: (text, options) =>
         asked(
-          () => command(ONLY_POSIX + text, options),
-          () => command(forAnyShell(text), options),
+          () => session.command(ONLY_POSIX + text, options),
+          () => session.command(forAnyShell(text), options),
         ),
       rsync: (run) =>
         asked(
-          () => rsync(withPath(run, ONLY_POSIX + run.rsyncPath)),
+          () => session.rsync(withPath(run, ONLY_POSIX + run.rsyncPath)),
           // The words that rsync adds come behind it.
-          () => rsync(withPath(run, forAnyShell(`${run.rsyncPath} "$@"`))),
+          () => session.rsync(withPath(run, forAnyShell(`${run.rsyncPath} "$@"`))),
         ),
     };
   }

@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { isIPv6, SocketAddress } from "node:net";
 import { dirname } from "node:path";
 import { FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
@@ -119,12 +120,17 @@ function refusal(verdict: Verdict, host: Host, key: PublicKey): FssyncError {
 
 /** How known_hosts names the host. */
 function nameOf({ address, port }: Host): string {
-  const name = address.toLowerCase();
+  const name = plainName(address);
   return port === SSH_PORT ? name : `[${name}]:${port}`;
 }
 
 function namesOf(host: Host): [string, ...string[]] {
-  return host.port === SSH_PORT ? [nameOf(host)] : [nameOf(host), host.address.toLowerCase()];
+  return host.port === SSH_PORT ? [nameOf(host)] : [nameOf(host), plainName(host.address)];
+}
+
+/** In lower case; an IPv6 address in its shortest form, whatever the inventory wrote. */
+function plainName(address: string): string {
+  return isIPv6(address) ? new SocketAddress({ address, family: "ipv6" }).address : address.toLowerCase();
 }
 
 async function oneAtATime(file: string, work: () => Promise<void>): Promise<void> {

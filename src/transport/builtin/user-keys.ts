@@ -82,6 +82,7 @@ async function askAgent(socket: string, clock: Clock): Promise<ParsedKey[] | str
 
 /** Those that the user also has as files first. */
 function preferred(keys: readonly ParsedKey[], identities: readonly Identity[]): ParsedKey[] {
-  const isFile = (key: ParsedKey) => identities.some((each) => each.key.equals(key));
+  const files = new Set(identities.map((each) => each.public.base64));
+  const isFile = (key: ParsedKey) => files.has(key.getPublicSSH().toString("base64"));
   return [...keys.filter(isFile), ...keys.filter((key) => !isFile(key))];
 }

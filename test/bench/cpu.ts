@@ -3,6 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 /** Linux counts in hundredths of a second whatever the kernel's own tick is. */
 const TICKS_PER_SECOND = 100;
 
+/** Milliseconds between two looks at all processes of the machine: looking costs time that the hosts need, too. */
+const LOOK_EVERY = 500;
+
 interface Stat {
   readonly pid: number;
   readonly parent: number;
@@ -11,41 +14,49 @@ interface Stat {
   readonly rss: number;
 }
 
+export interface MeterOptions {
+  /** Milliseconds. */
+  readonly lookEvery?: number;
+}
+
 /**
  * Watches a process, what it started, and the ssh masters that left its family: they are known by the
  * folder of their sockets, which stands in their title.
  */
 export class Meter implements Disposable {
   readonly #root: number;
-  readonly #socketDir: string;
+  readonly #socketDir: string | undefined;
   readonly #before: number;
   #peak = 0;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(root: number, socketDir: string) {
+  /** Without `socketDir` no master is looked for. */
+  constructor(root: number, socketDir: string | undefined, { lookEvery = LOOK_EVERY }: MeterOptions = {}) {
     this.#root = root;
     this.#socketDir = socketDir;
     this.#before = this.#cpu();
-    this.#timer = setInterval(() => this.#sample(), 100);
+    this.#timer = setInterval(() => this.#sample(), lookEvery);
   }
 
   /** CPU in milliseconds since the meter was made, and the most memory seen at one time, in bytes. */
   read(): { cpu: number; peak: number } {
-    this.#sample();
-    return { cpu: this.#cpu() - this.#before, peak: this.#peak };
+    const family = this.#sample();
+    return { cpu: cpuOf(family) - this.#before, peak: this.#peak };
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
 
-  #sample(): void {
-    const memory = this.#family().reduce((sum, { rss }) => sum + rss, 0);
+  #sample(): Stat[] {
+    const family = this.#family();
+    const memory = family.reduce((sum, { rss }) => sum + rss, 0);
     this.#peak = Math.max(this.#peak, memory);
+    return family;
   }
 
   #cpu(): number {
-    return this.#family().reduce((sum, { cpu }) => sum + cpu, 0);
+    return cpuOf(this.#family());
   }
 
   #family(): Stat[] {
@@ -59,8 +70,16 @@ export class Meter implements Disposable {
         grown = true;
       }
     }
-    return all.filter(({ pid }) => found.has(pid) || commandLine(pid).includes(this.#socketDir));
+    return all.filter(({ pid }) => found.has(pid) || this.#isMaster(pid));
   }
+
+  #isMaster(pid: number): boolean {
+    return this.#socketDir !== undefined && read(`/proc/${pid}/cmdline`).includes(this.#socketDir);
+  }
+}
+
+function cpuOf(family: readonly Stat[]): number {
+  return family.reduce((sum, { cpu }) => sum + cpu, 0);
 }
 
 /** All live processes; a child that ended counts with the parent that waited for it. */
@@ -75,10 +94,6 @@ function processes(): Stat[] {
     const cpu = (ticks * 1000) / TICKS_PER_SECOND;
     return [{ pid: Number(name), parent: Number(fields[1]), cpu, rss: Number(fields[21]) * 4096 }];
   });
-}
-
-function commandLine(pid: number): string {
-  return read(`/proc/${pid}/cmdline`);
 }
 
 function read(file: string): string {

@@ -2,10 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runtimeDir } from "../../src/runtime-dir.ts";
-import { ControlClient } from "../../src/http/control-client.ts";
 import type { Fleet } from "../support/fleet.ts";
-import type { Running } from "../support/world.ts";
 import { Meter } from "./cpu.ts";
 
 /** One figure of one way in one round. */
@@ -20,10 +17,16 @@ export interface Measured {
 /** One way to bring a folder of files to all hosts. */
 export interface Way {
   readonly name: string;
+  /** Before the first step of a round, not measured. */
+  begin?(): Promise<void>;
+  /** After its last one. */
+  end?(): Promise<void>;
   /** Brings everything to hosts that have nothing, over new connections. */
   first(): Promise<Measured>;
   /** Brings the one file that was changed since. */
   changed(): Promise<Measured>;
+  /** Brings all files, each of which was changed since. */
+  all(): Promise<Measured>;
   /** Is asked although nothing changed. */
   nothing(): Promise<Measured>;
 }
@@ -34,30 +37,10 @@ export interface Surroundings {
   readonly dir: string;
   /** The files as a plain folder, as the ways without Git see them. */
   readonly files: string;
-  /** The one that changes, relative to `files`. */
+  /** Paths of all of them, relative to `files`. */
+  readonly paths: readonly string[];
+  /** The one that changes. */
   readonly changing: string;
-}
-
-export function controlSocket(dataDir: string): string {
-  return join(runtimeDir(dataDir), "control.sock");
-}
-
-/** The controller as it runs for days: asked at its control socket, as `fssync sync` does. */
-export function fssyncWay(controller: Running, dataDir: string): Way {
-  const runDir = runtimeDir(dataDir);
-  const client = new ControlClient(controlSocket(dataDir));
-  const pid = controller.child.pid!;
-  async function sync(): Promise<Measured> {
-    using meter = new Meter(pid, runDir);
-    const start = performance.now();
-    const all = { apps: [], hosts: [], full: false, allowPrune: false };
-    const { report } = await client.sync(all, () => {}, AbortSignal.timeout(600_000));
-    const wall = performance.now() - start;
-    const bad = report.repos.flatMap(({ hosts }) => hosts).filter(({ state }) => state !== "Synced");
-    if (bad.length > 0) throw new Error(`${bad.length} hosts not synced: ${JSON.stringify(bad[0])}`);
-    return { wall, ...meter.read() };
-  }
-  return { name: "fssync", first: sync, changed: sync, nothing: sync };
 }
 
 /** The predecessor's way: `rsync -a` over plain ssh, 16 at a time. */
@@ -65,8 +48,10 @@ export async function plainRsyncWay(around: Surroundings): Promise<Way> {
   const config = await sshConfig(around, "plain", []);
   const command = ["rsync", "-a", "-e", `ssh -F ${config}`, `${around.files}/`];
   const run = () => throughXargs(around, command, join(around.dir, "plain-sockets"));
-  return { name: "(a) rsync -a, xargs -P16", first: run, changed: run, nothing: run };
+  return { name: "(a) `rsync -a`, `xargs -P16`", first: run, changed: run, all: run, nothing: run };
 }
+
+export const BY_HAND = "(b) best raw rsync by hand";
 
 /** The best rsync that a hand can write: warm masters, cheap key exchange, only the paths that changed. */
 export async function handWrittenWay(around: Surroundings): Promise<Way> {
@@ -74,17 +59,20 @@ export async function handWrittenWay(around: Surroundings): Promise<Way> {
   const config = await warmConfig(around, "hand", sockets);
   const one = join(around.dir, "one.list");
   await writeFile(one, `${around.changing}\n`);
+  const every = join(around.dir, "all.list");
+  await writeFile(every, around.paths.map((path) => `${path}\n`).join(""));
   const options = ["-lptog", "--checksum", "--no-implied-dirs", "-e", `ssh -F ${config}`];
   const all = ["rsync", ...options, "-r", `${around.files}/`];
-  const listed = ["rsync", ...options, `--files-from=${one}`, `${around.files}/`];
+  const listed = (list: string) => ["rsync", ...options, `--files-from=${list}`, `${around.files}/`];
   return {
-    name: "(b) best raw rsync by hand",
+    name: BY_HAND,
     first: async () => {
       await endMasters(around, config);
       return await throughXargs(around, all, sockets);
     },
-    changed: () => throughXargs(around, listed, sockets),
-    nothing: () => throughXargs(around, listed, sockets),
+    changed: () => throughXargs(around, listed(one), sockets),
+    all: () => throughXargs(around, listed(every), sockets),
+    nothing: () => throughXargs(around, listed(one), sockets),
   };
 }
 
@@ -149,7 +137,7 @@ control_path_dir=${sockets}
     return undefined;
   }
   const run = () => measured(command, sockets, env);
-  return { name: "(c) ansible synchronize, 16 forks", first: run, changed: run, nothing: run };
+  return { name: "(c) ansible synchronize, 16 forks", first: run, changed: run, all: run, nothing: run };
 }
 
 async function sshConfig({ fleet, dir }: Surroundings, name: string, lines: readonly string[]): Promise<string> {

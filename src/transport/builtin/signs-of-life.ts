@@ -57,11 +57,11 @@ export class SignsOfLife implements Disposable {
   #look(): void {
     const { heard, ask, lost } = this.#options;
     const now = heard();
-    if (now !== this.#heard) this.#asked = 0;
+    const isSilent = now === this.#heard;
     this.#heard = now;
-    if (this.#asked === IN_VAIN) return lost();
-    this.#asked++;
-    ask();
+    if (!isSilent) this.#asked = 0;
+    else if (this.#asked++ === IN_VAIN) return lost();
+    else ask();
     this.#wait();
   }
 }

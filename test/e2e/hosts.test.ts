@@ -13,6 +13,7 @@ function around(script: string): string {
   return `/bin/sh -c '${script}' sh`;
 }
 const ASKED = `exec sh -c "$SSH_ORIGINAL_COMMAND"`;
+const NO_BATCH = `case "$SSH_ORIGINAL_COMMAND" in *read-batch*) exit 1 ;; esac`;
 
 describe("hosts fail, each in its own way, at the same time", () => {
   let world: World;
@@ -50,11 +51,11 @@ describe("hosts fail, each in its own way, at the same time", () => {
         make: () => frozen!.freeze(),
         mend: () => frozen!.thaw(),
       },
-      "fault 31: prints something at login": {
+      "fault 31: prints something at login, and takes no batch": {
         host: noisy,
         state: "Failed",
         reason: "ProtocolError",
-        make: () => noisy!.forceCommand(around(`echo Welcome to this host; ${ASKED}`)),
+        make: () => noisy!.forceCommand(around(`echo Welcome to this host; ${NO_BATCH}; ${ASKED}`)),
         mend: () => plain(noisy!),
       },
       "fault 32: has no rsync": {
@@ -120,7 +121,8 @@ describe("hosts fail, each in its own way, at the same time", () => {
     for (const [name, { host }] of Object.entries(sick)) {
       const told = controller.logged("SyncFailed").filter((line) => line["host"] === `${host.address}:${host.port}`);
       expect(told.length, name).toBeGreaterThan(0);
-      expect(told.length, name).toBe(new Set(told.map((line) => line["reason"])).size);
+      const reasons = told.map((line) => line["reason"]);
+      expect(reasons, name).toEqual([...new Set(reasons)]);
     }
     const hosts = (state: string) =>
       controller.metric(`fssync_app_hosts{repo="files",mod="nginx",env="prod",app="web",state="${state}"}`);

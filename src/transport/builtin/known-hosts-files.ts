@@ -60,8 +60,8 @@ export class KnownHostsFiles {
     if (this.#stamps.length > 0 && stamps.every((stamp, index) => isSame(stamp, this.#stamps[index])))
       return this.#known;
     const texts = await Promise.all(this.#files.map(textAt));
+    this.#known = await KnownHosts.of(...texts);
     this.#stamps = stamps;
-    this.#known = new KnownHosts(...texts);
     return this.#known;
   }
 }

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { hash } from "node:crypto";
 import { parsePublicKey, type PublicKey } from "./public-key.ts";
 
 export type Marker = "" | "@revoked" | "@cert-authority";
@@ -6,6 +6,8 @@ export type Marker = "" | "@revoked" | "@cert-authority";
 const HASH_MAGIC = "|1|";
 /** Bytes of a salt: those of a SHA-1. */
 const SALT_LENGTH = 20;
+/** Bytes that SHA-1 takes at a time. */
+const SHA1_BLOCK = 64;
 /** Characters of the longest marker that OpenSSH looks at. */
 const MARKER_LENGTH = 31;
 
@@ -76,8 +78,23 @@ function hashLike(hashed: string, name: string): string | undefined {
   if (!hashed.startsWith(HASH_MAGIC) || end === -1) return undefined;
   const salt = Buffer.from(hashed.slice(HASH_MAGIC.length, end), "base64");
   if (salt.length !== SALT_LENGTH) return undefined;
-  const hash = createHmac("sha1", salt).update(name).digest("base64");
-  return `${HASH_MAGIC}${salt.toString("base64")}|${hash}`;
+  return `${HASH_MAGIC}${salt.toString("base64")}|${hmac(salt, name)}`;
+}
+
+/**
+ * HMAC-SHA1 in base64, by its definition: five to ten times as quick as with `createHmac`, which is made for long
+ * texts. A file has tens of thousands of lines, each with a salt of its own.
+ */
+function hmac(key: Buffer, text: string): string {
+  const inner = Buffer.alloc(SHA1_BLOCK + Buffer.byteLength(text), 0x36);
+  const outer = Buffer.alloc(SHA1_BLOCK + SALT_LENGTH, 0x5c);
+  for (const [index, byte] of key.entries()) {
+    inner[index] = byte ^ 0x36;
+    outer[index] = byte ^ 0x5c;
+  }
+  inner.write(text, SHA1_BLOCK);
+  outer.set(hash("sha1", inner, "buffer"), SHA1_BLOCK);
+  return hash("sha1", outer, "base64");
 }
 
 /** Whether one of the patterns matches, and none that begins with `!`. */

@@ -4,8 +4,8 @@ import type { PublicKey } from "./public-key.ts";
 
 export type Verdict = "known" | "changed" | "revoked" | "unknown";
 
-/** Hashes that are made without a pause: some ten milliseconds. */
-const SCAN_SLICE = 1000;
+/** Lines that are looked at without a pause: some ten milliseconds. */
+const SLICE = 2000;
 
 /**
  * The lines of known_hosts files, as OpenSSH judges them. Every line with a hashed name has a salt of its own, so that only
@@ -25,16 +25,21 @@ export class KnownHosts {
   /** Hashed lines found for a name. */
   readonly #scanned = new Map<string, readonly KnownHostsLine[]>();
 
-  constructor(...texts: readonly string[]) {
-    for (const text of texts) this.add(text);
+  /** Of the texts of some files. */
+  static async of(...texts: readonly string[]): Promise<KnownHosts> {
+    const known = new KnownHosts();
+    const lines = texts.flatMap((text) => text.split("\n"));
+    for (const [index, line] of lines.entries()) {
+      known.add(line);
+      if (index % SLICE === SLICE - 1) await breathe();
+    }
+    return known;
   }
 
-  /** Takes up lines that were appended. */
+  /** Takes up a line that was appended. */
   add(text: string): void {
-    for (const each of text.split("\n")) {
-      const line = KnownHostsLine.parse(each);
-      if (line) this.#put(line);
-    }
+    const line = KnownHostsLine.parse(text);
+    if (line) this.#put(line);
   }
 
   /** What the name and the key are to each other. With `scanned` false "unknown" and "changed" are not sure. */
@@ -59,7 +64,7 @@ export class KnownHosts {
     for (let index = 0; index < this.#hashed.length; index++) {
       const line = this.#hashed[index];
       if (line?.matches(name)) found.push(line);
-      if (index % SCAN_SLICE === SCAN_SLICE - 1) await breathe();
+      if (index % SLICE === SLICE - 1) await breathe();
     }
     this.#scanned.set(name, found);
   }

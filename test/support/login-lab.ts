@@ -25,7 +25,7 @@ export interface LoginOptions {
   /** The login's shell; `/bin/sh` unless given. */
   readonly shell?: string;
   /** All that sudo knows, but for root's own line. The host's root is root's then, else the login's. */
-  readonly sudoers?: string;
+  readonly sudoers?: string | ((dir: string) => string);
   /** In front of the key in `authorized_keys`: `command="…"`. */
   readonly keyOptions?: string;
 }
@@ -100,7 +100,11 @@ function accountsScript(dir: string, home: string, { shell = "/bin/sh", sudoers 
   add("passwd", `${LOGIN}:x:${UID}:${UID}::${home}:${shell}`);
   add("group", `${LOGIN}:x:${UID}:`);
   add("shadow", `${LOGIN}:*:20000:0:99999:7:::`);
-  writeFileSync(join(etc, "sudoers"), `root ALL=(ALL:ALL) ALL\n${sudoers}\n`, { mode: 0o440 });
+  writeFileSync(
+    join(etc, "sudoers"),
+    `root ALL=(ALL:ALL) ALL\n${typeof sudoers === "string" ? sudoers : sudoers(dir)}\n`,
+    { mode: 0o440 },
+  );
   const script = join(dir, "accounts.sh");
   const mounts = ["passwd", "group", "shadow", "sudoers", "sudoers.d"].map(
     (name) => `[ ! -e /etc/${name} ] || mount --bind ${etc}/${name} /etc/${name} || exit`,

@@ -24,12 +24,17 @@ const ROOT_TOOLS = [
 ];
 
 /**
- * For tests of alerts and of archives, which are skipped with a line that says so where these
+ * For tests of alerts, of sudo and of the shells of hosts, which are skipped with a line that says so where these
  * are missing. Some are large, and under other names or not there in other distributions: only root on Debian and
  * Ubuntu gets them.
  */
 const TEST_TOOLS = [
   { command: "busybox", apt: "busybox" },
+  { command: "sudo", apt: "sudo" },
+  { command: "tcsh", apt: "tcsh" },
+  { command: "fish", apt: "fish" },
+  { command: "zsh", apt: "zsh" },
+  { command: "mksh", apt: "mksh" },
   { command: "promtool", apt: "prometheus" },
   { command: "prometheus", apt: "prometheus" },
   { command: "amtool", apt: "prometheus-alertmanager" },

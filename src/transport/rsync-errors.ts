@@ -12,10 +12,17 @@ interface Ending {
   readonly stderr: string;
 }
 
+/** sudo says so and goes on. */
+const SUDO_WARNING = /^sudo: (unable to resolve host |setrlimit\()/;
+
 /** What rsync, sudo, the remote shell and the kernel say. A line is held against these in order. */
 const PATTERNS: readonly (readonly [RegExp, Reason])[] = [
   [/^sudo: .*rsync.*(command not found|not found)/, "RsyncMissing"],
-  [/^sudo: |(^|[: ])sudo: (command )?not found|not in the sudoers file|unknown command: sudo/i, "SudoDenied"],
+  // It also warns, and goes on.
+  [
+    /^sudo: (?!unable to resolve host |setrlimit\()|(^|[: ])sudo: (command )?not found|not in the sudoers file|unknown command: sudo/i,
+    "SudoDenied",
+  ],
   [/(^|[: /])rsync: ((command )?not found|No such file or directory$|inaccessible)/, "RsyncMissing"],
   [/command not found: rsync|unknown command:? .*rsync|remote command not found/i, "RsyncMissing"],
   [/Unknown --(user|group)map name on receiver/, "InvalidOwner"],
@@ -42,7 +49,14 @@ const PATTERNS: readonly (readonly [RegExp, Reason])[] = [
 const LONGEST_LINE = 500;
 
 /** Lines that explain nothing when another one is there. */
-const NOISE = [/^@+$/, /^rsync error: /, /^rsync warning: /, /^rsync: connection unexpectedly closed/, /^WARNING: /];
+const NOISE = [
+  /^@+$/,
+  /^rsync error: /,
+  /^rsync warning: /,
+  /^rsync: connection unexpectedly closed/,
+  /^WARNING: /,
+  SUDO_WARNING,
+];
 
 /** What rsync's own codes mean when no text says more. */
 const CODES: ReadonlyMap<number, Reason> = new Map([

@@ -26,6 +26,8 @@ export interface LoginOptions {
   readonly shell?: string;
   /** All that sudo knows, but for root's own line. The host's root is root's then, else the login's. */
   readonly sudoers?: string | ((dir: string) => string);
+  /** What the host calls itself; as this machine unless given. */
+  readonly hostname?: string;
   /** In front of the key in `authorized_keys`: `command="…"`. */
   readonly keyOptions?: string;
 }
@@ -64,7 +66,7 @@ export async function startLogin(options: LoginOptions = {}): Promise<LoginHost>
   const key = readFileSync(`${identity}.pub`, "utf8");
   writeFileSync(authorizedKeys, options.keyOptions === undefined ? key : `${options.keyOptions} ${key}`);
   const port = await freePort();
-  const prefix = ["unshare", "-m", "sh", accountsScript(dir, home, options)];
+  const prefix = ["unshare", "-mu", "sh", accountsScript(dir, home, options)];
   const sshd = new Sshd({ dir: join(dir, "sshd"), listen: "127.0.0.1", port, authorizedKeys, prefix });
   const cleanup = onProcessEnd(() => {
     sshd.kill();
@@ -90,7 +92,11 @@ export async function startLogin(options: LoginOptions = {}): Promise<LoginHost>
 }
 
 /** Runs its arguments where the files of accounts are copies with one more login. */
-function accountsScript(dir: string, home: string, { shell = "/bin/sh", sudoers = "" }: LoginOptions): string {
+function accountsScript(
+  dir: string,
+  home: string,
+  { shell = "/bin/sh", sudoers = "", hostname }: LoginOptions,
+): string {
   const etc = join(dir, "etc");
   mkdirSync(join(etc, "sudoers.d"), { recursive: true });
   const add = (name: string, line: string) => {
@@ -109,7 +115,7 @@ function accountsScript(dir: string, home: string, { shell = "/bin/sh", sudoers 
   const mounts = ["passwd", "group", "shadow", "sudoers", "sudoers.d"].map(
     (name) => `[ ! -e /etc/${name} ] || mount --bind ${etc}/${name} /etc/${name} || exit`,
   );
-  writeFileSync(script, [...mounts, 'exec "$@"', ""].join("\n"));
+  writeFileSync(script, [...mounts, ...(hostname ? [`hostname ${hostname}`] : []), 'exec "$@"', ""].join("\n"));
   return script;
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { until } from "../../support/fleet.ts";
@@ -86,6 +86,16 @@ describe.skipIf(why !== undefined)("with real sudo", () => {
       expect(await transport.reason({ "etc/a": "1" }), way).toBe("SudoDenied");
       await expect(transport.inspect("etc/a"), way).rejects.toMatchObject({ reason: "SudoDenied" });
       expect(readdirSync(login.root)).toEqual([]);
+    }
+  });
+
+  test("that warns, the reason is what went wrong", async () => {
+    await using login = await startLogin({ sudoers: both, hostname: "nobody-knows-me" });
+    mkdirSync(join(login.root, "etc/a/theirs"), { recursive: true });
+    for (const { way, ...how } of WAYS) {
+      await using transport = new LoginTransport(login, { ...how, sudo: true });
+      expect(await transport.reason({ "etc/a": way }), way).toBe("TargetIsFolder");
+      expect(await transport.reason({ "etc/b": way }), way).toBeNull();
     }
   });
 

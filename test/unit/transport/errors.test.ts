@@ -69,6 +69,15 @@ const TABLE: readonly (readonly [number | null, string[], Reason, string])[] = [
   ],
   [12, ["sudo: rsync: command not found", CLOSED, code(12)], "RsyncMissing", "sudo: rsync"],
   [1, ["sudo: a password is required", CLOSED, code(1)], "SudoDenied", "password"],
+  [
+    23,
+    [
+      "sudo: unable to resolve host web1: Name or service not known",
+      "rsync: mkstemp failed: No space left on device (28)",
+    ],
+    "NoSpace",
+    "No space",
+  ],
   [12, ["sh: 1: exec: sudo: not found", CLOSED, code(12)], "SudoDenied", "sudo"],
   [
     2,

@@ -23,6 +23,7 @@ import type { AppChange, Applied, Transport, WorkOptions } from "../../src/ports
 import { startFleet, until, type Fleet, type FleetHost } from "../support/fleet.ts";
 import { Snapshots, type FileSpec } from "../support/fleet-change.ts";
 import { hasCommand, run } from "../support/fleet/processes.ts";
+import { here } from "../support/machine.ts";
 import { SharedMachine } from "../support/shared-machine.ts";
 import type { TransportFactory } from "./transport.ts";
 
@@ -275,7 +276,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
           { kind: "file", checksum: "" },
           { kind: "file", checksum: sha256("a") },
         ]);
-        const outcome = expect(inspect(["huge"], within(2000))).rejects.toMatchObject({ reason: "SyncTimeout" });
+        const outcome = expect(inspect(["huge"], within(here(1500)))).rejects.toMatchObject({ reason: "SyncTimeout" });
         await until(() => isReading(machine.dir), 2000, "the host to read");
         await outcome;
         await until(() => !isReading(machine.dir), 10_000, "the host to end what reads");
@@ -524,7 +525,7 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         put("etc/a", "");
         run("truncate", ["-s", "300G", join(machine.dir, "etc/a")]);
         const change = replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] });
-        const applied = apply([change], 5, within(2000));
+        const applied = apply([change], 5, within(here(1500)));
         await until(() => isReading(machine.dir), 2000, "the host to read");
         expect((await applied).outcome.get(WEB)).toMatchObject({ reason: "SyncTimeout" });
         await until(() => !isReading(machine.dir), 10_000, "the host to end what reads");

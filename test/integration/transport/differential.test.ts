@@ -76,10 +76,15 @@ test(
     const seed = Math.floor(Math.random() * 2 ** 32).toString(36);
     const all = Array.from({ length: Math.ceil(HISTORIES / TOGETHER) }, (_, index) => `${seed}-${index}`);
     const names = (ONE === undefined ? all : [ONE]).values();
+    let isOver = false;
+    const over = (error: unknown) => {
+      isOver = true;
+      throw error;
+    };
     const lanes = Array.from({ length: AT_ONCE }, async () => {
-      for (const name of names) await new Play(name).play();
+      for (const name of names) if (!isOver) await new Play(name).play().catch(over);
     });
-    await Promise.all(lanes);
+    for (const lane of await Promise.allSettled(lanes)) if (lane.status === "rejected") throw lane.reason;
     const { syncs, batchable, batches } = counts;
     console.log(`${syncs} syncs, ${batches} of the ${batchable} that could be batches were`);
     expect(batches).toBeGreaterThanOrEqual(0.98 * batchable);
@@ -249,7 +254,8 @@ class Play {
   }
 
   #tell(what: string, it: unknown): void {
-    this.#told.push(`${what}: ${JSON.stringify(it)}`);
+    const short = (_: string, value: unknown) => (typeof value === "string" ? value.slice(0, 100) : value);
+    this.#told.push(`${what}: ${JSON.stringify(it, short)}`);
   }
 }
 

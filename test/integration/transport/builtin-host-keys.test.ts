@@ -139,6 +139,33 @@ describe("host keys", () => {
     expect(seen.get("HostKeyUnknown")).toBeGreaterThan(4);
   });
 
+  test.each<[string, Verdict, Line]>([
+    [
+      "the name without a port, where there is none with it",
+      "let in",
+      ({ address }, [, ecdsa]) => `${address} ${ecdsa}`,
+    ],
+    ["the name without a port, with another key", "HostKeyUnknown", ({ address }, keys) => `${address} ${keys[4]}`],
+    [
+      "a wrong key with a port and the right one without",
+      "HostKeyMismatch",
+      (host, keys) => `${bracketed(host)} ${keys[3]}\n${host.address} ${keys[1]}`,
+    ],
+    [
+      "types in their order as soon as the best is known, though the host has it not",
+      "HostKeyMismatch",
+      (host, keys) => `${bracketed(host)} ${keys[0]}\n${bracketed(host)} ${keys[2]}`,
+    ],
+    ["the type that is known first", "let in", (host, keys) => `${bracketed(host)} ${keys[2]}`],
+    ["a key without its padding is none", "HostKeyUnknown", (host, keys) => `${bracketed(host)} ${unpadded(keys[1])}`],
+    ["a key that is right and revoked", "HostKeyMismatch", (host, keys) => `* ${keys[1]}\n@revoked * ${keys[1]}`],
+  ])("OpenSSH and we judge alike: %s", async (_, verdict, text) => {
+    const { host, keys } = two;
+    const knownHosts = `${text(host, [...keys, ...strangers])}\n`;
+    expect(await openssh(knownHosts, host)).toBe(verdict);
+    expect(await builtin(knownHosts, host)).toBe(verdict);
+  });
+
   test("hashed names: a host whose only known key is not the one it shows first is asked for that one", async () => {
     const { host, keys } = three;
     const others = strangers.map((key) => `${hashed("elsewhere")} ${key}`).join("\n");
@@ -223,9 +250,6 @@ describe("host keys", () => {
     await expect(files.append(line, new KnownHosts())).rejects.toMatchObject({ reason: "ControllerNoSpace" });
   });
 
-  /** A line of known_hosts, for a host, with one of so many keys. */
-  type Line = (host: Host, keys: readonly string[]) => string;
-
   function line(name: fc.Arbitrary<Name>): fc.Arbitrary<Line> {
     const marker = fc.oneof(
       { weight: 8, arbitrary: fc.constant("") },
@@ -245,7 +269,12 @@ describe("host keys", () => {
   }
 });
 
+/** A line of known_hosts, for a host, with one of so many keys. */
+type Line = (host: Host, keys: readonly string[]) => string;
+
 type Name = (host: Host) => string;
+
+const unpadded = (key = "") => key.replace(/=+$/, "");
 
 const bracketed: Name = ({ address, port }) => `[${address}]:${port}`;
 

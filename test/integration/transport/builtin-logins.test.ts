@@ -159,7 +159,13 @@ describe("logins", () => {
     const socketDir = mkdtempSync(join(tmpdir(), "s-"));
     const client = "builtin";
     const transport = new RsyncTransport({
-      ...{ dir: join(folder, "transport"), client, socketDir, hostKeys, sudo: false, connectTimeout: 20_000, clock },
+      dir: join(folder, "transport"),
+      client,
+      socketDir,
+      hostKeys,
+      sudo: false,
+      connectTimeout: 20_000,
+      clock,
       secret: () => Promise.resolve(values),
       log: pino({ level: "silent" }),
     });

@@ -67,7 +67,7 @@ class RemoteRsync implements Disposable {
   #open = false;
   #stopped = false;
   #exitCode: number | undefined;
-  #stderr = () => Buffer.alloc(0);
+  #stderr: () => Buffer = () => Buffer.alloc(0);
   #error: FssyncError | undefined;
 
   constructor(connection: Connection, rsyncPath: string) {
@@ -131,15 +131,22 @@ class RemoteRsync implements Disposable {
       if (this.#channel) await this.#connection.write(this.#channel, chunk, { more: true });
       else await this.#offer(chunk, input);
     }
-    this.#hereFirst = this.#open;
+    if (this.#open) this.#leave();
+  }
+
+  /** rsync here has ended first: what the host says from now on is an answer to that. */
+  #leave(): void {
+    this.#hereFirst = true;
+    const said = this.#stderr();
+    this.#stderr = () => said;
     this.#channel?.end();
   }
 
   async #offer(chunk: Buffer, input: Socket): Promise<void> {
     const taken = this.#command.take(chunk);
     if (!taken) return;
-    const channel = await this.#connection.exec(decodePath(taken.command));
-    this.#begin(channel, input);
+    const command = decodePath(taken.command);
+    const channel = await this.#connection.exec(command, (begun) => this.#begin(begun, input));
     if (this.#stopped) return this.stop();
     await this.#connection.write(channel, taken.rest, { more: true });
   }

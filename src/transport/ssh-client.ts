@@ -36,7 +36,7 @@ export interface CommandOptions {
    * What standard input goes on with once a line of standard output is `line`, and not before: a host that does not
    * want it says something else and ends. A client that cannot wait sends it at once.
    */
-  readonly whenSaid?: { readonly line: string; readonly input: Uint8Array };
+  readonly whenSaid?: { readonly line: string; readonly input: () => Promise<Uint8Array> };
   /** See `ProcessOptions.rawStdout`. */
   readonly rawStdout?: number;
 }

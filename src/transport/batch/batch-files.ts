@@ -11,9 +11,14 @@ export type WriteBatch = (file: string, nowhere: string) => Promise<void>;
 export interface BatchFile {
   /** Bytes. */
   readonly size: number;
-  /** `use` may work with the bytes until it is done. */
-  with<T>(use: (bytes: Buffer) => Promise<T>): Promise<T>;
+  /** To be disposed when the host is served. */
+  reading(): Reading;
   release(): Promise<void>;
+}
+
+export interface Reading extends Disposable {
+  /** Read from the disk when somebody wants them. */
+  bytes(): Promise<Buffer>;
 }
 
 interface Entry {
@@ -41,7 +46,7 @@ export class BatchFiles {
     entry.users += 1;
     try {
       const size = await entry.size;
-      return { size, with: (use) => withBytes(entry, size, use), release: () => this.#release(key, entry) };
+      return { size, reading: () => reading(entry, size), release: () => this.#release(key, entry) };
     } catch (error) {
       await this.#release(key, entry);
       throw error;
@@ -79,16 +84,23 @@ function batchIn(folder: string): string {
   return join(folder, "batch");
 }
 
-async function withBytes<T>(entry: Entry, size: number, use: (bytes: Buffer) => Promise<T>): Promise<T> {
+function reading(entry: Entry, size: number): Reading {
   entry.readers += 1;
+  return {
+    bytes: () => (entry.bytes ??= readBatch(entry)),
+    [Symbol.dispose]: () => {
+      entry.readers -= 1;
+      if (entry.readers === 0 && size > KEPT_IN_MEMORY) entry.bytes = undefined;
+    },
+  };
+}
+
+async function readBatch(entry: Entry): Promise<Buffer> {
   try {
-    entry.bytes ??= readFile(batchIn(entry.folder));
-    return await use(await entry.bytes);
+    return await readFile(batchIn(entry.folder));
   } catch (error) {
-    entry.bytes?.catch(() => (entry.bytes = undefined));
+    // What failed now may be read for the next host.
+    entry.bytes = undefined;
     throw error;
-  } finally {
-    entry.readers -= 1;
-    if (entry.readers === 0 && size > KEPT_IN_MEMORY) entry.bytes = undefined;
   }
 }

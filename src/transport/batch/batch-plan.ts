@@ -16,6 +16,8 @@ export interface BatchPlan {
   readonly emptyFolders: readonly string[];
   /** Folders that lead to any of the paths. */
   readonly parents: readonly string[];
+  /** Bytes of files that a host may have already, for all that is known of it. */
+  readonly maybeThere: number;
 }
 
 /** Files that earlier syncs put there. What is said of them has the form of sha256sum's lines, in the order of the paths. */
@@ -58,7 +60,17 @@ export function planBatch(change: HostChange, passes: Passes, contents: Contents
     deletes: deletes.map(dotted),
     emptyFolders: passes.emptyFolders.map(dotted),
     parents: [...new Set(paths.flatMap(parentFolders))].map(dotted),
+    maybeThere: maybeThere(change, contents),
   };
+}
+
+/** What earlier syncs laid otherwise is not. */
+function maybeThere({ apps }: HostChange, contents: Contents): number {
+  const synced = new Map(
+    apps.flatMap(({ replaces = [] }) => replaces.map(({ path, checksums }) => [path, checksums[0]])),
+  );
+  const isChanged = (path: string, { checksum }: Content) => synced.has(path) && synced.get(path) !== checksum;
+  return [...contents].reduce((sum, [{ path }, content]) => sum + (isChanged(path, content) ? 0 : content.size), 0);
 }
 
 function classOf({ ownership, files }: Send, contents: Contents): BatchClass {

@@ -26,8 +26,14 @@ interface BatchRunsOptions {
   readonly log: Logger;
 }
 
-/** Bytes of files that are sent whole at most. */
-const LARGEST = 16 * 1024 * 1024;
+/** Bytes of files at most: a batch is in memory while hosts are served, as rsync compresses it. */
+const LARGEST = 64 * 1024 * 1024;
+
+/**
+ * Bytes of files that may be there already. Where all but one are, a batch costs this machine as much as plain rsync, which
+ * finds the one, at about this size (5 MB: 10 ms against 50, 15 MB: 43 against 52, 50 MB: 103 against 41).
+ */
+const LARGEST_GUESS = 16 * 1024 * 1024;
 
 /** Bytes of all paths of a change: what is more does not fit into the arguments of one program everywhere. */
 const LONGEST_PATHS = 512 * 1024;
@@ -120,6 +126,7 @@ export class BatchRuns {
     if (contents === null) return new NotBatchable("a file cannot be read");
     if (contents === undefined) return new NotBatchable("too large");
     const plan = planBatch(change, passes, contents);
+    if (plan.maybeThere > LARGEST_GUESS) return new NotBatchable("much of it may be there already");
     const files = await this.#take(lists, plan);
     const batch = new Batch(plan, files);
     lists.onDispose(() => batch.release());

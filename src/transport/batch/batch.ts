@@ -43,23 +43,19 @@ export class Batch {
   /** `use` works with the command for a host and its input. */
   async with<T>(host: BatchHost, use: (command: string, options: CommandOptions) => Promise<T>): Promise<T> {
     const { command, rest } = this.#command(host);
-    return this.#bytes((batches) => {
-      if (this.size > SENT_AT_ONCE) {
-        const line = READY;
-        return use(command, { ...(rest.length > 0 && { input: rest }), whenSaid: { line, input: batches } });
-      }
-      return use(command, { input: rest.length > 0 ? Buffer.concat([rest, batches]) : batches });
-    });
+    using stack = new DisposableStack();
+    const readings = this.#files.map((file) => stack.use(file.reading()));
+    const batches = async () => {
+      const all = await Promise.all(readings.map((reading) => reading.bytes()));
+      return all.length === 1 ? all[0]! : Buffer.concat(all);
+    };
+    if (this.size > SENT_AT_ONCE) return await use(command, { input: rest, whenSaid: { line: READY, input: batches } });
+    const small = await batches();
+    return await use(command, { input: rest.length > 0 ? Buffer.concat([rest, small]) : small });
   }
 
   async release(): Promise<void> {
     await Promise.all(this.#files.map((file) => file.release()));
-  }
-
-  #bytes<T>(use: (bytes: Buffer) => Promise<T>, before: readonly Buffer[] = []): Promise<T> {
-    const next = this.#files[before.length];
-    if (next) return next.with((bytes) => this.#bytes(use, [...before, bytes]));
-    return use(before.length === 1 ? before[0]! : Buffer.concat(before));
   }
 
   #command(host: BatchHost): BatchCommand {

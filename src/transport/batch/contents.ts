@@ -18,7 +18,7 @@ export type Contents = ReadonlyMap<FileEntry, Content>;
 
 const AT_ONCE = 16;
 
-/** Of all that a change sends; undefined, with little read, when that is more than `limit` bytes. Throws what the disk throws. */
+/** Of all that a change sends; undefined when that is more than `limit` bytes. Throws what the disk throws. */
 export async function readContents({ snapshotRoot, apps }: HostChange, limit: number): Promise<Contents | undefined> {
   const contents = new Map<FileEntry, Content>();
   let size = 0;

@@ -33,5 +33,5 @@ export async function feed(
 ): Promise<void> {
   if (!whenSaid) return connection.write(channel, input);
   await connection.write(channel, input, { more: true });
-  if (await asked) await connection.write(channel, whenSaid.input);
+  if (await asked) await connection.write(channel, await whenSaid.input());
 }

@@ -101,6 +101,11 @@ export class ShellHost implements AsyncDisposable {
     let stderr = "";
     let asked = false;
     child.stdin.on("error", () => undefined);
+    const send = async (more: () => Promise<Uint8Array>) => {
+      const bytes = await more();
+      child.stdin.end(bytes);
+      this.sent += bytes.length;
+    };
     child.stdin.write(input);
     this.sent += input.length;
     if (!whenSaid) child.stdin.end();
@@ -108,8 +113,7 @@ export class ShellHost implements AsyncDisposable {
       stdout += chunk.toString();
       if (!whenSaid || asked || !stdout.includes(`${whenSaid.line}\n`)) return;
       asked = true;
-      child.stdin.end(whenSaid.input);
-      this.sent += whenSaid.input.length;
+      void send(whenSaid.input);
     });
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
     child.once("error", reject);

@@ -46,7 +46,12 @@ describeOwnKube("one leader", () => {
 
     static async open(hosts: number): Promise<Scene> {
       const files = { [`${WEB}/etc/a.conf`]: "0\n" };
-      const world = await KubeWorld.create({ kube, hosts, files, spec: { sync: { timeout: "5m" } } });
+      const world = await KubeWorld.create({
+        kube,
+        hosts,
+        files,
+        spec: { ssh: { client: "openssh" }, sync: { timeout: "5m" } },
+      });
       const sessions = await Sessions.record(world.world.fleet.hosts);
       await world.apply();
       return new Scene(world, sessions);

@@ -27,7 +27,12 @@ describeOwnKube("an API server that is away", () => {
 
   async function worldOf(hosts: number, files: Record<string, string> = {}): Promise<KubeWorld> {
     const all = { [`${WEB}/etc/a.conf`]: "0\n", ...files };
-    const world = await KubeWorld.create({ kube, hosts, files: all, spec: { ssh: { connectTimeout: "2s" } } });
+    const world = await KubeWorld.create({
+      kube,
+      hosts,
+      files: all,
+      spec: { ssh: { client: "openssh", connectTimeout: "2s" } },
+    });
     await world.apply();
     return world;
   }

@@ -65,7 +65,7 @@ describe("connections inside the process", () => {
     to: { readonly port: number },
     { timeout = 5000, signal = never, clock = realClock, check = () => undefined }: OpenOptions = {},
   ): Promise<Connection> {
-    const identity = parseIdentity({ text: readFileSync(fleet.identityFile, "utf8"), name: "key" });
+    const identity = await parseIdentity({ text: readFileSync(fleet.identityFile, "utf8"), name: "key" });
     const connection = await openConnection({
       host: asHost(to),
       hostKeys: { algorithms: () => ["ssh-ed25519"], check: () => Promise.resolve() },

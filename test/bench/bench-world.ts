@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AppKey } from "../../src/model/app.ts";
@@ -60,8 +62,8 @@ export async function startController(
   if (!goesOn) await rm(world.dataDir, { recursive: true, force: true });
   await world.configure({ ssh: { client } });
   const controller = world.spawn(["run", "--log-level", level], env);
-  const socket = controlSocket(world.dataDir);
-  await until(() => existsSync(socket) || controller.child.exitCode !== null, 60_000, "the controller's socket");
+  const answers = () => controller.child.exitCode !== null || listens(controlSocket(world.dataDir));
+  await until(answers, 60_000, "the controller's socket");
   if (controller.child.exitCode !== null) throw new Error(controller.stderr);
   return controller;
 }
@@ -74,6 +76,18 @@ export async function stopController(controller: Running): Promise<void> {
 
 export function controlSocket(dataDir: string): string {
   return join(runtimeDir(dataDir), "control.sock");
+}
+
+async function listens(socket: string): Promise<boolean> {
+  const connection = connect(socket);
+  try {
+    await once(connection, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    connection.destroy();
+  }
 }
 
 /** So many files of 6.5 KB; 200 are 1.3 MB. */

@@ -7,11 +7,26 @@ import type { Fleet, FleetHost } from "../support/fleet.ts";
 export const FAULTS = ["refuses", "answers nothing", "stands still", "hangs in every command"] as const;
 export type Fault = (typeof FAULTS)[number];
 
+/**
+ * From the next connections on, hosts give up within 35 s a connection whose other end is silent. Nobody can tell them of
+ * one that was given up while the network was away, and sshd's own default is two hours.
+ */
+export function noticeDeadConnections({ prefix }: Fleet): void {
+  const settings = { time: 20, intvl: 5, probes: 3 };
+  const lines = Object.entries(settings).map(
+    ([name, value]) => `echo ${value} >/proc/sys/net/ipv4/tcp_keepalive_${name}`,
+  );
+  const [command, ...args] = [...prefix, "sh", "-ec", lines.join("\n")];
+  run(command, args);
+}
+
 /** Faults of the hosts of a namespace fleet. */
 export class HostFaults {
   readonly #fleet: Fleet;
   /** A file there makes the host of that name hang. */
   readonly #hangs: string;
+  /** Of hosts that stand still: a connection that was given up at our end is not found any more. */
+  readonly #stopped = new Map<FleetHost, readonly number[]>();
 
   constructor(fleet: Fleet) {
     this.#fleet = fleet;
@@ -29,7 +44,8 @@ export class HostFaults {
       case "answers nothing":
         return await host.freeze();
       case "stands still":
-        return signalAll(this.#sessions(host), "SIGSTOP");
+        this.#stopped.set(host, this.#sessions(host));
+        return signalAll(this.#stopped.get(host)!, "SIGSTOP");
       case "hangs in every command":
         return writeFileSync(join(this.#hangs, host.address), "");
     }
@@ -42,13 +58,13 @@ export class HostFaults {
       case "answers nothing":
         return await host.thaw();
       case "stands still":
-        return signalAll(this.#sessions(host), "SIGCONT");
+        return signalAll(this.#stopped.get(host) ?? [], "SIGCONT");
       case "hangs in every command":
         return rmSync(join(this.#hangs, host.address));
     }
   }
 
-  /** The sshd processes that hold a connection to the host, open at our end or not. */
+  /** The sshd processes that hold a connection to the host. */
   #sessions({ address }: FleetHost): number[] {
     const [command, ...args] = [...this.#fleet.prefix, "ss", "-Htnp", `src ${address}:22`];
     const found = run(command, args).matchAll(/"sshd[^"]*",pid=(\d+)/g);

@@ -4,6 +4,7 @@ import type { Running, World } from "../support/world.ts";
 import { benchWorld, fileContents, startController, stopController } from "./bench-world.ts";
 import { mib } from "./figures.ts";
 import { askSync } from "./fssync-way.ts";
+import { noticeDeadConnections } from "./host-faults.ts";
 import { heldNow, leftInDataDir, leftOnHosts, wrongOnHost, type Held } from "./leftovers.ts";
 import { markdown } from "./markdown.ts";
 import { memoryInUse, type MemoryInUse } from "./probe.ts";
@@ -11,8 +12,10 @@ import { Soak } from "./soak.ts";
 
 const FILES = 20;
 const MINUTE = 60_000;
-/** Milliseconds within which all is as it was before, once nothing is done any more. */
+/** Milliseconds within which every host has the newest commit, once nothing is done any more. */
 const DEADLINE = 300_000;
+/** The same, for what nobody needs to end. */
+const QUIET = 60_000;
 /** The first part of the minutes says how the heap fills, not whether something leaks. */
 const WARMING = 0.2;
 
@@ -30,6 +33,7 @@ export async function* soakTables(length: string, hosts: number): AsyncGenerator
   const files = fileContents(FILES, 0);
   const spec = { git: { interval: "1s" }, sync: { timeout: "30s" } };
   const world = await benchWorld({ hosts, files, spec }, stack);
+  noticeDeadConnections(world.fleet);
   const probe = memoryInUse(world.dir);
   const controller = await startController(world, { client: "builtin", env: probe.env });
   const minutes: Minute[] = [];
@@ -58,8 +62,11 @@ export async function* soakTables(length: string, hosts: number): AsyncGenerator
 
 /** When nothing is done any more what is not needed ends. */
 async function settled(world: World, controller: Running): Promise<Held> {
-  const quiet = () => heldNow(world, controller).strays.length === 0;
-  await until(quiet, DEADLINE, "the hosts to be quiet").catch(() => undefined);
+  const quiet = () => {
+    const { strays, sessions } = heldNow(world, controller);
+    return strays.length === 0 && sessions <= world.fleet.hosts.length;
+  };
+  await until(quiet, QUIET, "the hosts to be quiet").catch(() => undefined);
   return heldNow(world, controller);
 }
 
@@ -109,7 +116,7 @@ function wrongTable({ fleet }: World, files: ReadonlyMap<string, string>): strin
 
 /** The controller has ended. */
 async function leftTable(world: World): Promise<string> {
-  await until(() => leftOnHosts(world).length === 0, 30_000, "the hosts to be quiet").catch(() => undefined);
+  await until(() => leftOnHosts(world).length === 0, QUIET, "the hosts to be quiet").catch(() => undefined);
   const left = { "on hosts": leftOnHosts(world), "in the data dir": leftInDataDir(world) };
   const processes = world.processes().map(({ command }) => command);
   const rows = Object.entries({ ...left, processes }).map(([where, names]) => {

@@ -4,7 +4,7 @@ import { FssyncError } from "../../model/errors.ts";
 import { decodePath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { collect, OUTPUT_LIMIT, printable, type Pipes, type ProcessResult } from "../process.ts";
-import { Unfinished, type Run } from "../programs.ts";
+import { interrupted, Unfinished, type Run } from "../programs.ts";
 import type { RsyncRun } from "../ssh-client.ts";
 import type { Connection } from "./connection.ts";
 import { Unsent } from "./pool.ts";
@@ -36,14 +36,19 @@ export async function plainRsync(
 ): Promise<ProcessResult> {
   using _ = connection.watched();
   using remote = new RemoteRsync(connection, rsyncPath);
-  const stop = () => remote.stop();
+  const enough = Promise.withResolvers<void>();
+  const stop = () => {
+    remote.stop();
+    enough.resolve();
+  };
   signal.addEventListener("abort", stop, { once: true });
   const args = [...options, `--rsync-path=${rsyncPath}`, "-e", CONNECTOR, "--", source, `${HOST}:${destination}`];
   try {
     const result = await run("rsync", args, { onPipes: (pipes) => remote.join(pipes) });
-    const late = Promise.withResolvers<void>();
-    using _late = clock.after(LAST_WORDS, late.resolve);
-    await Promise.race([remote.ended, late.promise]);
+    using _last = clock.after(LAST_WORDS, enough.resolve);
+    await Promise.race([remote.ended, enough.promise]);
+    // Its pipes may have ended it before whoever runs it could.
+    if (signal.aborted) throw new Unfinished(interrupted(), result);
     if (remote.error instanceof Unsent) throw remote.error;
     if (remote.error) throw new Unfinished(remote.error, result);
     return remote.added(result);

@@ -26,7 +26,7 @@ export interface Replaced {
   readonly synced: string;
   /** As they shall be; no line of it is true of a file that is to be deleted. */
   readonly desired: string;
-  /** Lines that are nobody's change either. */
+  /** Lines of other versions that are nobody's change either. */
   readonly others: string;
 }
 
@@ -106,8 +106,15 @@ function replacedOf(
     paths: files.map(({ path }) => dotted(path)),
     synced: lines(({ checksums }) => checksums[0] ?? "unknown"),
     desired: lines(({ path }) => sent.get(path) ?? "deleted"),
-    others: files.flatMap(({ path, checksums }) => checksums.slice(1).map((checksum) => line(checksum, path))).join(""),
+    others: files
+      .flatMap(({ path, checksums }) => earlier(checksums, sent.get(path)).map((each) => line(each, path)))
+      .join(""),
   };
+}
+
+/** What is neither as last synced nor as it shall be. */
+function earlier(checksums: readonly string[], desired: string | undefined): string[] {
+  return checksums.slice(1).filter((checksum) => checksum !== desired);
 }
 
 function line(checksum: string, path: string): string {

@@ -67,7 +67,7 @@ export class BatchRuns {
     this.#hosts = new PlainHosts(options.clock);
   }
 
-  /** Throws what the session throws: what of it is on the host then nobody knows. */
+  /** Throws what the session throws, and what keeps the host from being reached: rsync would not do better. */
   async lay(lists: PreparedLists, { host, sudo, rsyncPath }: Remote, session: Session): Promise<Laid> {
     lists.check();
     const batch = await this.#batchOf(lists);
@@ -77,14 +77,16 @@ export class BatchRuns {
     if (known !== undefined) return { done: false, fallback: known };
     const result = await batch.with(kind, (command, options) => session.command(command, options));
     const { hindrance, wrong } = readVerdict(result);
+    const { log } = this.#options;
     if (!hindrance) {
       this.#hosts.forget(host.key, batch.isLong(kind));
+      log.debug({ host: host.key, bytes: batch.size }, "laid as a batch");
       return { done: true };
     }
     this.#hosts.learn(host.key, hindrance);
     const { exitCode, stderr } = result;
     const facts = { host: host.key, why: hindrance.text, exitCode, stderr, files: pathsOf(wrong, batch.plan) };
-    this.#options.log.debug(facts, "the batch did not do for this host");
+    log.debug(facts, "the batch did not do for this host");
     return { done: false, fallback: hindrance.text };
   }
 
@@ -103,7 +105,7 @@ export class BatchRuns {
       (error: unknown) => {
         this.#batches.delete(lists);
         const err = asFssyncError(error);
-        const isNew = this.#failed === undefined && !this.#options.signal.aborted;
+        const isNew = this.#failed === undefined && err.reason !== "Interrupted";
         this.#failed = clock.monotonic();
         if (isNew)
           log.warn({ err, reason: err.reason }, "batches cannot be written: each host gets an rsync of its own");

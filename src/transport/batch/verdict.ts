@@ -32,12 +32,14 @@ const CONFLICTS: ReadonlyMap<string, string> = new Map([
 /** rsync's exit codes for options, protocols and actions that it does not know. */
 const CANNOT: ReadonlySet<number> = new Set([1, 2, 4]);
 
-/** Of a command that came to its end. What it says is the host's: nothing of it goes on but words that are known here. */
+/** Of a command that came to its end; throws why the host was not reached, as ssh says it. What it says is the host's: nothing of it goes on but words that are known here. */
 export function readVerdict(result: ProcessResult): Verdict {
   const lines = result.stdout.split("\n").filter((line) => line.startsWith(`${SAYS} `));
   const wrong = lines.flatMap(wrongFile);
   const words = lines.at(-1)?.split(/\s+/).slice(1) ?? [];
   if (words[0] === "applied" && result.exitCode === 0) return { hindrance: undefined, wrong: [] };
+  const error = words.length === 0 ? runError(result) : null;
+  if (error?.info.state === "Unreachable") throw error;
   return { hindrance: hindranceOf(words, result), wrong };
 }
 

@@ -84,7 +84,10 @@ describe("batches over connections of this process", () => {
   }
 
   function change(files: Record<string, string>, was: Record<string, string> = {}): HostChange {
-    const replaces = Object.entries(was).map(([path, text]) => ({ path, checksums: [sha256(text)] }));
+    const replaces = Object.entries(was).map(([path, text]) => ({
+      path,
+      checksums: [sha256(text), sha256(files[path] ?? "")],
+    }));
     return { ...snapshots.change([{ ...snapshots.app(APP, files), replaces }]), keepVersions: 3 };
   }
 
@@ -207,10 +210,13 @@ describe("batches over connections of this process", () => {
   test("that were ended in the middle leave no part of a file", async () => {
     const fifo = join(fleet.dir, "fifo");
     const cut = `mkfifo "${fifo}"; rsync "$@" <"${fifo}" & { head -c 200000; kill $!; } >"${fifo}"; wait $!; exit`;
+    const old = { "etc/a": "0", "etc/b": "0", "etc/c": "0" };
+    expect(await apply(make(), change(old))).toEqual({});
+    started();
     const transport = make(`case $1 in --read-batch*) ${cut} ;; esac`);
     const random = Array.from({ length: 40_000 }, () => Math.random()).join("\n");
-    const { reason, fallback } = await apply(transport, change({ "etc/a": "1", "etc/b": random, "etc/c": "1" }));
-    expect([reason, fallback]).toEqual([undefined, "rsync ended with 20 on the host"]);
+    const outcome = await apply(transport, change({ "etc/a": "1", "etc/b": random, "etc/c": "1" }, old));
+    expect(outcome).toEqual({ fallback: "rsync ended with 20 on the host" });
     expect(started()).toEqual(["batch", "plain"]);
     expect(readdirSync(at("etc")).toSorted()).toEqual(["a", "b", "c"]);
   });

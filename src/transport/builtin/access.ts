@@ -16,6 +16,9 @@ import { userKeys } from "./user-keys.ts";
 /** Milliseconds after which keys are looked at again. */
 const REREAD_INTERVAL = 10_000;
 
+/** Keys of a secret that decide how to log in. */
+const LOGIN_KEYS = ["identity", "passphrase", "identity-cert.pub"];
+
 export interface AccessOptions {
   readonly files: SshFiles;
   /** The folder that `files` writes to. */
@@ -42,8 +45,8 @@ export class Access {
   #keys: Keys = { identities: [], unusable: [] };
   /** The secret at the last look. */
   #seen: ReadonlyMap<string, string> | undefined;
-  /** What `#keys` was made of. */
-  #madeOf: ReadonlyMap<string, string> | undefined;
+  #parsed: Promise<Keys> | undefined;
+  #parsedOf: ReadonlyMap<string, string> | undefined;
   #freshUntil = -Infinity;
   #running: Promise<void> | undefined;
 
@@ -112,22 +115,23 @@ export class Access {
   async #read(): Promise<void> {
     const { files, clock } = this.#options;
     await this.#hostKeys.refresh();
-    if (files.secret) this.#readSecret(files.secret, files.secretName);
+    if (files.secret) await this.#readSecret(files.secret, files.secretName);
     else this.#keys = await userKeys({ home: this.#home, agentSocket: process.env.SSH_AUTH_SOCK, clock });
     this.#seen = files.secret;
     this.#freshUntil = clock.monotonic() + REREAD_INTERVAL;
   }
 
-  #readSecret(secret: ReadonlyMap<string, string>, name: string): void {
-    const names = ["identity", "passphrase", "identity-cert.pub"];
-    if (this.#madeOf && names.every((key) => this.#madeOf?.get(key) === secret.get(key))) return;
-    const [text = "", passphrase, certificate] = names.map((key) => secret.get(key));
-    const type = foreignType(text);
-    const login = { identities: [], unusable: [] };
-    if (certificate?.trim()) this.#keys = { ...login, onlyByOpenSsh: "the login is by certificate" };
-    else if (type) this.#keys = { ...login, onlyByOpenSsh: `the identity is of type ${type}` };
-    else this.#keys = { ...login, identities: [parseIdentity({ text, passphrase, name: `\`identity\` of ${name}` })] };
-    this.#madeOf = secret;
+  /** A secret that cannot be used is not tried again before it has changed: a passphrase takes a second. */
+  async #readSecret(secret: ReadonlyMap<string, string>, name: string): Promise<void> {
+    const isSame = LOGIN_KEYS.every((key) => this.#parsedOf?.get(key) === secret.get(key));
+    if (!this.#parsed || !isSame) this.#parsed = secretKeys(secret, name);
+    this.#parsedOf = secret;
+    try {
+      this.#keys = await this.#parsed;
+    } catch (error) {
+      if (asFssyncError(error).reason !== "SecretInvalid") this.#parsed = undefined;
+      throw error;
+    }
   }
 
   /** The next look at all keys is a real one: what there is may be why a host was refused. */
@@ -135,4 +139,13 @@ export class Access {
     this.#freshUntil = -Infinity;
     this.#options.files.expire();
   }
+}
+
+async function secretKeys(secret: ReadonlyMap<string, string>, name: string): Promise<Keys> {
+  const [text = "", passphrase, certificate] = LOGIN_KEYS.map((key) => secret.get(key));
+  const none = { identities: [], unusable: [] };
+  if (certificate?.trim()) return { ...none, onlyByOpenSsh: "the login is by certificate" };
+  const type = foreignType(text);
+  if (type) return { ...none, onlyByOpenSsh: `the identity is of type ${type}` };
+  return { ...none, identities: [await parseIdentity({ text, passphrase, name: `\`identity\` of ${name}` })] };
 }

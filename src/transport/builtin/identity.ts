@@ -1,7 +1,12 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
+import { Worker } from "node:worker_threads";
 import ssh2, { type ParsedKey } from "ssh2";
 import { FssyncError } from "../../model/errors.ts";
 import { fields, shownKey, type PublicKey } from "./public-key.ts";
+import type { Locked, Unlocked } from "./unlock.ts";
+
+/** Beside this module, whether it is the source or built. */
+const UNLOCK = new URL(import.meta.url.replace(/identity(\.\w+)$/, "unlock$1"));
 
 /** A private key that this process can log in with. */
 export interface Identity {
@@ -28,15 +33,15 @@ const OPENSSH = /^-----BEGIN OPENSSH PRIVATE KEY-----\s([\s\S]+)-----END OPENSSH
 const OPENSSH_MAGIC = "openssh-key-v1\0";
 
 /**
- * A private key in OpenSSH's own format, in PEM or in PKCS #8, encrypted or not. Throws SecretInvalid, which says whether it
- * is the passphrase that is missing or wrong.
+ * A private key in OpenSSH's own format, in PEM or in PKCS #8, encrypted or not. Rejects with SecretInvalid, which says
+ * whether it is the passphrase that is missing or wrong.
  */
-export function parseIdentity({ text, passphrase, name }: IdentityText): Identity {
-  const container = OPENSSH.exec(text.trim());
-  const pem = container ? text.trim() : plainKey(text, passphrase, name);
-  if (container && isEncrypted(text) && !passphrase) throw noPassphrase(name);
-  const key = ssh2.utils.parseKey(pem, container ? passphrase : undefined);
-  if (key instanceof Error) throw container ? containerFault(name, key) : invalid(name, key);
+export async function parseIdentity({ text, passphrase, name }: IdentityText): Promise<Identity> {
+  const isContainer = OPENSSH.test(text.trim());
+  if (isEncrypted(text) && !passphrase) throw noPassphrase(name);
+  const open = isContainer && passphrase && isEncrypted(text) ? await unlocked(text, passphrase, name) : text.trim();
+  const key = ssh2.utils.parseKey(OPENSSH.test(open) ? open : plainKey(open, passphrase, name));
+  if (key instanceof Error) throw invalid(name, key);
   if (!key.isPrivateKey()) throw invalid(name, new Error("it is a public key"));
   if (!USABLE.has(key.type)) throw invalid(name, new Error(`keys of type ${key.type} are not taken by hosts`));
   return { key, public: shownKey(key.getPublicSSH()) };
@@ -74,7 +79,6 @@ function containerHead(text: string): { cipher: string; type: string } | undefin
 
 /** The key in a format that ssh2 reads: it knows neither PKCS #8 nor all the ways in which PEM is encrypted. */
 function plainKey(text: string, passphrase: string | undefined, name: string): string {
-  if (!passphrase && isEncrypted(text)) throw noPassphrase(name);
   let key: KeyObject;
   try {
     key = createPrivateKey({ key: text, format: "pem", ...(passphrase && { passphrase }) });
@@ -115,8 +119,17 @@ function string(text: string | Buffer): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-function containerFault(name: string, error: Error): FssyncError {
-  return error.message.includes("bad passphrase") ? wrongPassphrase(name, error) : invalid(name, error);
+/** The key in PEM, without its passphrase. */
+async function unlocked(text: string, passphrase: string, name: string): Promise<string> {
+  const workerData: Locked = { text, passphrase };
+  const worker = new Worker(UNLOCK, { workerData });
+  const answer = Promise.withResolvers<Unlocked>();
+  worker.once("message", answer.resolve).once("error", answer.reject);
+  worker.once("exit", () => answer.reject(new Error("the thread that decrypts it ended")));
+  const said = await answer.promise;
+  if ("pem" in said) return said.pem;
+  const fault = new Error(said.fault);
+  throw said.fault.includes("bad passphrase") ? wrongPassphrase(name, fault) : invalid(name, fault);
 }
 
 function noPassphrase(name: string): FssyncError {

@@ -44,7 +44,7 @@ export function shownKey(wire: Buffer): PublicKey {
 }
 
 /** As `ssh-keygen -l` shows it. */
-export function fingerprint({ base64 }: PublicKey): string {
+function fingerprint({ base64 }: PublicKey): string {
   const hash = createHash("sha256").update(base64, "base64").digest("base64");
   return `SHA256:${hash.replace(/=+$/, "")}`;
 }

@@ -62,7 +62,7 @@ async function defaultKey(file: string, name: string): Promise<Found> {
   if (type) return { foreign: `${name} is of type ${type}`, unusable: `${name} (${type}) was not tried` };
   if (isEncrypted(text)) return { unusable: `${name} has a passphrase and was not tried` };
   try {
-    return { identity: parseIdentity({ text, name }) };
+    return { identity: await parseIdentity({ text, name }) };
   } catch {
     return { unusable: `${name} is no key that can be used` };
   }

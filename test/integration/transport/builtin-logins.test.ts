@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { asFssyncError } from "../../../src/model/errors.ts";
@@ -110,6 +111,27 @@ describe("logins", () => {
     expect(await failure({ secret: { identity: read(closed) } })).toBe(
       "SecretInvalid: `identity` of the Secret (ssh.secretRef) is encrypted, and there is no key `passphrase` beside it",
     );
+  });
+
+  test("a passphrase stops nothing else, and a wrong one is tried once", async () => {
+    const identity = read(generateKey(folder, "slow", ["-t", "ed25519", "-a", "40"], "right"));
+    const values = new Map(Object.entries({ identity, passphrase: "wrong", known_hosts: knownHosts }));
+    const given = { hostKeys: "strict", clock: realClock } as const;
+    const secret = () => Promise.resolve(new Map(values));
+    const files = new SshFiles({ dir: folder, secret, connectTimeout: 5000, ...given });
+    const access = new Access({ files, dir: folder, log: pino({ level: "silent" }), ...given });
+    await files.refresh();
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    const first = await durationOf(access.refresh().catch(() => undefined));
+    delay.disable();
+    expect(delay.max / 1e6).toBeLessThan(Math.max(first / 2, 50));
+    for (let again = 0; again < 50; again++) {
+      await expect(access.refresh()).rejects.toThrow("the passphrase is wrong");
+      files.expire();
+      await files.refresh();
+    }
+    expect(await durationOf(access.refresh().catch(() => undefined))).toBeLessThan(first / 2);
   });
 
   test("an Ed25519 identity in PKCS 8, as openssl writes it", async () => {
@@ -294,6 +316,12 @@ describe("logins", () => {
     });
   });
 });
+
+async function durationOf(work: Promise<unknown>): Promise<number> {
+  const before = performance.now();
+  await work;
+  return performance.now() - before;
+}
 
 /** Few, where the format lets us choose: they only cost time here. */
 function rounds(options: readonly string[]): string[] {

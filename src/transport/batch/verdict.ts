@@ -68,8 +68,8 @@ function hindranceOf([word, what = "", ...more]: readonly string[], result: Proc
 
 function lacking(program: string): Hindrance {
   if (program === "head") return { text: "head on the host reads ahead", lasts: "host", ofLongOnes: true };
-  const known = ["sha256sum", "stat", "readlink"].includes(program) ? program : "a program it needs";
-  return { text: `the host has no ${known}`, lasts: "host" };
+  const isKnown = ["sha256sum", "stat", "readlink"].includes(program);
+  return { text: isKnown ? `the host has no ${program}` : "the host lacks a program", lasts: "host" };
 }
 
 function rsyncFailed([code = "", ...said]: readonly string[]): Hindrance {
@@ -78,6 +78,7 @@ function rsyncFailed([code = "", ...said]: readonly string[]): Hindrance {
   if (CANNOT.has(number)) return { text: `rsync${version ? ` ${version}` : ""} cannot read the batch`, lasts: "host" };
   if (number === 126 || number === 127) return { text: "rsync does not start on the host", lasts: "once" };
   if (number === 30) return { text: "rsync waited in vain for the batch", lasts: "once" };
+  if (number === -1) return { text: "rsync did not end well on the host", lasts: "once" };
   // Disks, rights, folders in the way: what rsync says in its other way names them.
   return { text: `rsync ended with ${number} on the host`, lasts: number === 12 ? "surprise" : "once" };
 }

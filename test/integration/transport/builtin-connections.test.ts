@@ -101,6 +101,14 @@ describe("connections inside the process", () => {
     return runCommand(connection, command, rest, { left: timeout, timeout, signal, clock });
   }
 
+  /** A command that runs on the host for longer than any test. */
+  async function sleeping(connection: Connection, options: RunOptions = {}): Promise<{ ended: Promise<unknown> }> {
+    const file = join(machine.dir, randomUUID());
+    const ended = run(connection, `touch ${file}; exec sleep 600`, options);
+    await until(() => existsSync(file), 5000, "the command to run");
+    return { ended };
+  }
+
   function reasonOf(work: Promise<unknown>): Promise<string> {
     return work.then(
       () => "none",
@@ -215,10 +223,9 @@ describe("connections inside the process", () => {
       const between = await line();
       for (const cut of [() => between.cut(), () => machine.cut()]) {
         const connection = await opened(between);
-        const work = run(connection, "sleep 600");
-        await until(() => machine.sessions() > 1, 5000, "the command to run");
+        const work = await sleeping(connection);
         cut();
-        expect(await reasonOf(work)).toBe("ConnectionLost");
+        expect(await reasonOf(work.ended)).toBe("ConnectionLost");
         expect(connection.alive).toBe(false);
       }
     });
@@ -227,10 +234,9 @@ describe("connections inside the process", () => {
       const between = await line();
       const clock = faster(100);
       const connection = await opened(between, { clock, timeout: 500_000 });
-      const work = run(connection, "sleep 600", { clock, timeout: 2_000_000 });
-      await until(() => machine.sessions() > 1, 5000, "the command to run");
+      const work = await sleeping(connection, { clock, timeout: 2_000_000 });
       between.forget();
-      expect(await reasonOf(work)).toBe("ConnectionLost");
+      expect(await reasonOf(work.ended)).toBe("ConnectionLost");
     });
 
     test("that are slow but answer are waited for", async () => {

@@ -141,7 +141,9 @@ describe.each([
     const unjoined = copy(start, "a", (pipes) => output.resolve(pipes.output), { signal: stop.signal });
     const said: Buffer[] = [];
     (await output.promise).on("data", (chunk: Buffer) => said.push(chunk));
-    await until(() => running().some((line) => line.startsWith("sh\0")), 10_000, "the connector to run");
+    let looks = 0;
+    const waits = () => running().some((line) => line.startsWith("sh\0"));
+    await until(() => (looks = waits() ? looks + 1 : 0) >= 20, 10_000, "the connector to wait");
     stop.abort();
     expect((await unjoined).result).toMatchObject({ aborted: true });
     expect(said).toEqual([]);

@@ -15,6 +15,7 @@ export type Unlocked = { readonly pem: string } | { readonly fault: string };
  * Main module of a thread. The format makes a second of work of every passphrase on purpose, and ssh2 does it without a
  * pause: nothing else would go on in this process.
  */
+// oxlint-disable-next-line unicorn/require-post-message-target-origin
 parentPort?.postMessage(unlock(workerData as Locked));
 
 function unlock({ text, passphrase }: Locked): Unlocked {

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +14,7 @@ import { Handshakes } from "../../../src/transport/builtin/handshakes.ts";
 import { KnownHosts } from "../../../src/transport/builtin/known-hosts.ts";
 import { KnownHostsFiles } from "../../../src/transport/builtin/known-hosts-files.ts";
 import { openConnection } from "../../../src/transport/builtin/opening.ts";
+import { RsyncTransport } from "../../../src/transport/rsync-transport.ts";
 import { SshFiles } from "../../../src/transport/ssh-files.ts";
 import { realClock } from "../../support/fleet-clock.ts";
 import { generateKey, publicKey, startKeyedHost, type KeyedHost } from "../../support/keyed-host.ts";
@@ -189,6 +190,39 @@ describe("host keys", () => {
     expect(await hostKeys.onlyByOpenSsh(host)).toBeUndefined();
     await expect(hostKeys.check(host, wire)).rejects.toMatchObject({ reason: "HostKeyMismatch" });
     expect(await hostKeys.onlyByOpenSsh(host)).toBe("known through @cert-authority");
+  });
+
+  test("a host with a certificate is reached, by OpenSSH", async () => {
+    const authority = generateKey(dir, "authority", ["-t", "ed25519"]);
+    const key = generateKey(dir, "certified", ["-t", "ed25519"]);
+    execFileSync("ssh-keygen", ["-q", "-s", authority, "-I", "host", "-h", "-n", "127.0.0.1", `${key}.pub`]);
+    await using machine = await startKeyedHost({ settings: [`HostKey ${key}`, `HostCertificate ${key}-cert.pub`] });
+    writeFileSync(join(machine.dir, "hello"), "hello");
+    const secret = new Map([
+      ["identity", readFileSync(machine.identityFile, "utf8")],
+      ["known_hosts", `@cert-authority [127.0.0.1]:* ${publicKey(authority)}\n`],
+    ]);
+    const logged: string[] = [];
+    const socketDir = mkdtempSync(join(tmpdir(), "s-"));
+    using _ = { [Symbol.dispose]: () => rmSync(socketDir, { recursive: true, force: true }) };
+    await using transport = new RsyncTransport({
+      dir: join(dir, "certified-transport"),
+      client: "builtin",
+      socketDir,
+      secret: () => Promise.resolve(secret),
+      hostKeys: "strict",
+      sudo: false,
+      connectTimeout: 20_000,
+      clock: realClock,
+      log: pino({ level: "info" }, { write: (line: string) => void logged.push(line) }),
+    });
+    const options = { timeout: 60_000, signal: new AbortController().signal, limit: 100 };
+    for (let again = 0; again < 2; again++)
+      expect(String(await transport.read(machine.host, ["hello"], options))).toBe("hello");
+    // Once for all hosts and times.
+    expect(logged.map((each) => JSON.parse(each))).toEqual([
+      expect.objectContaining({ host: machine.host.key, why: "known through @cert-authority" }),
+    ]);
   });
 
   test("a key that is learned is known from then on, to OpenSSH as well, and another one is refused", async () => {

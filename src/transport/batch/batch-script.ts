@@ -122,14 +122,17 @@ function numberOf(account: string, asRoot: boolean): string | undefined {
 function guarded({ paths, synced, desired, others }: Replaced, classes: readonly BatchClass[]): string[] {
   if (paths.length === 0) return ["now=unknown"];
   const isDigested = [synced, desired, others].some((lines) => lines.length > LONGEST_TEXT);
-  const known = isDigested ? "" : `are_known "$synced$nl$desired$nl"${quote(others)} ${paths.length} || `;
+  // Of long lists no line is known; a host that was set up anew has none of the files.
+  const known = isDigested
+    ? "replaced none_is_left"
+    : `are_known "$synced$nl$desired$nl"${quote(others)} ${paths.length}`;
   const same = nameOf(paths, classes);
   return [
     ...(same ? [`replaced() { ${same} "$@"; }`] : words("replaced", paths)),
     `synced=${text(synced, isDigested)} desired=${text(desired, isDigested)}`,
     `got=$(short; replaced say_sums 2>/dev/null${isDigested ? " | sha256sum" : ""})`,
     'case $got in "$desired") now=desired ;; "$synced") now=synced ;;',
-    `*) ${known}verdict conflict content; now=synced ;;`,
+    `*) ${known} || verdict conflict content; now=synced ;;`,
     "esac",
   ];
 }

@@ -248,6 +248,8 @@ describe.each(hostShells().map((shell) => [shell.name, shell] as const))("a batc
     const conflict = { done: false, fallback: "files are not as last synced" };
     expect(await host.lay(next(files("2"), files("3")))).toEqual(conflict);
     expect(read(`${folder}/file 8.conf`)).toBe("2 8");
+    rmSync(at("etc"), { recursive: true });
+    expect(await host.lay(next(files("2"), files("3")))).toEqual(DONE);
   });
 
   test("an rsync that lays nothing and ends well is found out", async () => {

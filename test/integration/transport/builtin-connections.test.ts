@@ -200,7 +200,7 @@ describe("connections inside the process", () => {
       const longest = longestTurn();
       const results = await Promise.all(connections.map((each) => run(each, "cat >/dev/null", { input })));
       expect(new Set(results.map(({ exitCode }) => exitCode))).toEqual(new Set([0]));
-      expect(longest()).toBeLessThan(here(100));
+      expect(longest()).toBeLessThan(here(50));
     });
 
     test("survive new keys in the middle, both ways and again and again", async () => {

@@ -74,7 +74,7 @@ describe("handshakes", () => {
     places[0]![Symbol.dispose]();
     await pass(0);
     expect(places).toHaveLength(65);
-    for (const place of [...places]) place[Symbol.dispose]();
+    for (const place of places) place[Symbol.dispose]();
     await pass(0);
     expect(places).toHaveLength(70);
   });

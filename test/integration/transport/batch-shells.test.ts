@@ -280,6 +280,13 @@ describe.each(hostShells().map((shell) => [shell.name, shell] as const))("a batc
     expect(await host.lay(change({ a: "1" }))).toEqual({ done: false, fallback: "rsync 3.0.9 cannot read the batch" });
   });
 
+  test("parts that an rsync leaves which fails are removed at once", async () => {
+    host.program("rsync", "mkdir -p etc/.~tmp~; echo part >etc/.~tmp~/a; exit 20");
+    const fallback = "rsync ended with 20 on the host";
+    expect(await host.lay(change({ "etc/a": "1", "etc/b": "1" }))).toEqual({ done: false, fallback });
+    expect(readdirSync(at("etc"))).toEqual([]);
+  });
+
   test("parts of an unfinished batch are removed, also those of another change", async () => {
     put("etc/.~tmp~/a", "part");
     put(".~tmp~/top", "part");

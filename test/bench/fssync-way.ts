@@ -41,11 +41,11 @@ export async function measuredSync(world: World, controller: Running, options?: 
   return { wall, ...used, arrivals: arrivalsOf(repo, begun) };
 }
 
-/** `fssync sync`, of all that lags. */
-export async function askSync(world: World): Promise<RepoReport> {
+/** `fssync sync`, of all that lags. Throws when it takes longer than so many milliseconds. */
+export async function askSync(world: World, deadline = 1_800_000): Promise<RepoReport> {
   const client = new ControlClient(controlSocket(world.dataDir));
   const all = { apps: [], hosts: [], full: false, allowPrune: false };
-  const { report } = await client.sync(all, () => {}, AbortSignal.timeout(1_800_000));
+  const { report } = await client.sync(all, () => {}, AbortSignal.timeout(deadline));
   return report.repos[0]!;
 }
 

@@ -4,7 +4,7 @@ import { run, signalAll } from "../support/fleet/processes.ts";
 import type { Fleet, FleetHost } from "../support/fleet.ts";
 
 /** How a host can be no use; each is undone by `mend`. */
-export const FAULTS = ["refuses", "answers nothing", "stands still", "hangs in every command"] as const;
+export const FAULTS = ["hangs in every command", "refuses", "answers nothing", "stands still"] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /**

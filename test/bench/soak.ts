@@ -3,7 +3,7 @@ import type { FleetHost } from "../support/fleet.ts";
 import type { Running, World } from "../support/world.ts";
 import { APP } from "./bench-world.ts";
 import { askSync } from "./fssync-way.ts";
-import { HostFaults, type Fault } from "./host-faults.ts";
+import { FAULTS, HostFaults, type Fault } from "./host-faults.ts";
 
 const FOLDER = "etc/app/conf.d";
 /** Milliseconds between two looks at whether all hosts are well again. */
@@ -63,13 +63,14 @@ export class Soak {
     }
   }
 
-  /** Brings back every host and waits until each has the newest commit. */
+  /** Brings back every host and waits until each has one commit more: then each is connected to, once. */
   async calm(deadline: number): Promise<void> {
     await this.#mend(Infinity);
+    await this.#commit();
     const end = performance.now() + deadline;
     for (;;) {
       // What was under way when its host was away may fail only now.
-      const { hosts } = await askSync(this.#options.world);
+      const { hosts } = await askSync(this.#options.world, deadline);
       const bad = hosts.filter(({ state }) => state !== "Synced");
       if (bad.length === 0) return;
       const seed = `seed ${this.#options.seed}`;
@@ -106,14 +107,14 @@ export class Soak {
     }
   }
 
-  /** Now and then a host is away for a while. */
+  /** Now and then a host is away for a while, of each kind as often. */
   async #takeAway(): Promise<void> {
-    if (this.#random() > 0.4) return;
-    const host = this.#any(this.#options.world.fleet.hosts);
-    if (this.#away.some((one) => one.host === host)) return;
-    const fault = this.#any(["refuses", "answers nothing", "answers nothing", "stands still"] as const);
+    const { world, longestFault } = this.#options;
+    const host = this.#any(world.fleet.hosts);
+    if (this.#random() > 0.5 || this.#away.some((one) => one.host === host)) return;
+    const fault = FAULTS[this.done.away % FAULTS.length]!;
     await this.#faults.cause(fault, host);
-    const until = performance.now() + this.#random() * this.#options.longestFault;
+    const until = performance.now() + (0.5 + this.#random() / 2) * longestFault;
     this.#away.push({ host, fault, until });
     this.done.away += 1;
   }

@@ -58,6 +58,7 @@ export class HostRun {
       return result;
     };
     this.#session = {
+      waits: session.waits,
       command: (command, options) => noted(session.command(command, options)),
       rsync: (run) => noted(session.rsync(run)),
     };

@@ -28,6 +28,7 @@ export class LoginShells {
       return any();
     };
     return {
+      waits: session.waits,
       command: (text, options) =>
         asked(
           () => session.command(ONLY_POSIX + text, options),

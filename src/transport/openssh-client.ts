@@ -54,9 +54,9 @@ export class OpenSshClient implements SshClient {
     const run = this.#options.programs.run(work);
     const options = ["-F", CONFIG_FILE, "-S", controlPath, "-p", String(host.port)];
     return {
-      command: async (command, { input, whenSaid, rawStdout } = {}) => {
-        const whole = whenSaid ? Buffer.concat([input ?? new Uint8Array(), await whenSaid.input()]) : input;
-        const said = { ...(whole && { input: whole }), ...(rawStdout !== undefined && { rawStdout }) };
+      waits: false,
+      command: (command, { input, rawStdout } = {}) => {
+        const said = { ...(input && { input }), ...(rawStdout !== undefined && { rawStdout }) };
         return run("ssh", [...options, "-l", host.user, "--", host.address, command], said);
       },
       rsync: ({ options: own, rsyncPath, source, destination }) => {

@@ -23,6 +23,8 @@ export interface Work extends WorkOptions {
  * throws `Unfinished` when it was ended first, and what kept it from beginning.
  */
 export interface Session {
+  /** Whether it can wait for `CommandOptions.whenSaid`. */
+  readonly waits: boolean;
   /** Runs a command in the login's shell. */
   command(command: string, options?: CommandOptions): Promise<ProcessResult>;
   /** Runs rsync here, against the one that the host's shell starts. */
@@ -34,7 +36,7 @@ export interface CommandOptions {
   readonly input?: Uint8Array;
   /**
    * What standard input goes on with once a line of standard output is `line`, and not before: a host that does not
-   * want it says something else and ends. A client that cannot wait sends it at once.
+   * want it says something else and ends, and one that asks too late finds nobody. Only for sessions that wait.
    */
   readonly whenSaid?: { readonly line: string; readonly input: () => Promise<Uint8Array> };
   /** See `ProcessOptions.rawStdout`. */

@@ -4,6 +4,9 @@ export const SAYS = "fssync-batch";
 /** The line that asks for the batches. */
 export const READY = `${SAYS} ready`;
 
+/** The answer, in front of them: whoever gets none has outlived who asked for it, and must change nothing. */
+export const GO = Buffer.from("go\n");
+
 /** Seconds of CPU for a look at files that may be of any size. */
 const SHORT_LOOK = 5;
 

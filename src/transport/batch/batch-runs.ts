@@ -70,6 +70,8 @@ export class BatchRuns {
   /** Throws what the session throws, and what keeps the host from being reached: rsync would not do better. */
   async lay(lists: PreparedLists, { host, sudo, rsyncPath }: Remote, session: Session): Promise<Laid> {
     lists.check();
+    // Without that a host may lay it when others have been there since.
+    if (!session.waits) return NOT_LAID;
     const batch = await this.#batchOf(lists);
     if (batch instanceof NotBatchable) return NOT_LAID;
     const kind = { root: host.root, sudo, asRoot: sudo || host.user === "root", rsyncPath };

@@ -69,23 +69,28 @@ function scriptLines(plan: BatchPlan, sizes: readonly number[], { root, asRoot, 
     ...classes.map(laid),
     ...guarded(replaced, classes),
     // Somebody may have brought it already, or everything is sent anew: then nothing needs to be.
+    `has=; [ $now = synced ]${classes.map((_, index) => ` || ! laid${index}`).join("")} || has=all`,
+    ...(deletes.length + emptyFolders.length > 0 ? [] : [`[ -n "$has" ] && ${NO_PARTS} && ${APPLIED}`]),
+    // A host that stood still may come to this when nobody waits for it any more, and others have been here since.
+    `echo "${READY}"; read -r go && [ "$go" = go ] || verdict unheard`,
     ...(classes.length > 0
       ? [
-          `if [ $now != synced ]${classes.map((_, index) => ` && laid${index}`).join("")}; then :; else`,
-          `echo "${READY}"`,
+          'if [ -z "$has" ]; then',
           ...classes.map((each, index) => lay(each, index, sizes, rsyncPath)),
           "fi",
-          "parents no_parts && [ ! -d .~tmp~ ] || all_parts",
+          `${NO_PARTS} || all_parts`,
         ]
       : []),
     ...(deletes.length > 0
       ? ["deletes rm -f -- || verdict failed rm", "deletes none_is_left || verdict wrong deletes"]
       : []),
     ...(emptyFolders.length > 0 ? [`rmdir -- ${list(emptyFolders)} 2>/dev/null`] : []),
-    `echo "${SAYS} applied"`,
-    "exit 0",
+    APPLIED,
   ];
 }
+
+const NO_PARTS = "parents no_parts && [ ! -d .~tmp~ ]";
+const APPLIED = `{ echo "${SAYS} applied"; exit 0; }`;
 
 /** `name command…` runs the command with the paths; without any it is fine. */
 function words(name: string, paths: readonly string[]): string[] {

@@ -1,7 +1,7 @@
 import { Lru } from "../../model/lru.ts";
 import type { CommandOptions } from "../ssh-client.ts";
 import type { BatchFile } from "./batch-files.ts";
-import { READY } from "./batch-functions.ts";
+import { GO, READY } from "./batch-functions.ts";
 import type { BatchPlan } from "./batch-plan.ts";
 import { batchCommand, isLong, type BatchCommand, type BatchHost } from "./batch-script.ts";
 
@@ -16,9 +16,6 @@ export class NotBatchable {
 
 /** Commands that are kept: hosts of a group differ in little. */
 const KINDS_OF_HOSTS = 16;
-
-/** Bytes beyond which a host is asked whether it wants them: a look at it costs a round trip. */
-const SENT_AT_ONCE = 64 * 1024;
 
 /** A change as batches, for all hosts of its group. */
 export class Batch {
@@ -45,13 +42,8 @@ export class Batch {
     const { command, rest } = this.#command(host);
     using stack = new DisposableStack();
     const readings = this.#files.map((file) => stack.use(file.reading()));
-    const batches = async () => {
-      const all = await Promise.all(readings.map((reading) => reading.bytes()));
-      return all.length === 1 ? all[0]! : Buffer.concat(all);
-    };
-    if (this.size > SENT_AT_ONCE) return await use(command, { input: rest, whenSaid: { line: READY, input: batches } });
-    const small = await batches();
-    return await use(command, { input: rest.length > 0 ? Buffer.concat([rest, small]) : small });
+    const input = async () => Buffer.concat([GO, ...(await Promise.all(readings.map((reading) => reading.bytes())))]);
+    return await use(command, { input: rest, whenSaid: { line: READY, input } });
   }
 
   async release(): Promise<void> {

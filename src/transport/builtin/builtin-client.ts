@@ -97,6 +97,7 @@ export class BuiltinClient implements SshClient {
       return result;
     };
     return {
+      waits: true,
       command: (command, options = {}) => lease.on((connection) => run(connection, command, options)),
       rsync: (rsync) => lease.on((connection) => plainRsync(rsync, { connection, run: program, signal, clock })),
     };

@@ -71,6 +71,7 @@ export class ShellHost implements AsyncDisposable {
     const host = { key: hostKey(address, 22), address, port: 22, user: "root", root };
     const remote = { host, sudo: false, rsyncPath: this.#rsyncPath, ioTimeout: 60 };
     const session: Session = {
+      waits: true,
       command: (command, options = {}) => this.#run(command, options),
       rsync: () => Promise.reject(new Error("not in this test")),
     };

@@ -30,7 +30,7 @@ function hostThat(...endings: { exitCode: number; stderr: string }[]): HostRun {
   return new HostRun({
     lists: lists(),
     remote: REMOTE,
-    session: { command: run, rsync: run },
+    session: { waits: true, command: run, rsync: run },
     stamp: "20261122T224501.123Z",
   });
 }
@@ -62,7 +62,7 @@ describe("what the guard said", () => {
     const hostRun = new HostRun({
       lists: guarded,
       remote: REMOTE,
-      session: { command: run, rsync: run },
+      session: { waits: true, command: run, rsync: run },
       stamp: "20261122T224501.123Z",
     });
     await expect(hostRun.all()).rejects.toMatchObject({ reason: "SyncTimeout" });
@@ -77,7 +77,7 @@ describe("what the guard said", () => {
     const hostRun = new HostRun({
       lists: guarded,
       remote: REMOTE,
-      session: { command: run, rsync: run },
+      session: { waits: true, command: run, rsync: run },
       stamp: "20261122T224501.123Z",
     });
     await expect(hostRun.all()).rejects.toMatchObject({ reason: "ConnectRefused" });

@@ -37,7 +37,7 @@ describe.each(shells)("%s as a login's shell", (shell) => {
       const { status, stdout, stderr } = spawnSync(shell, ["-c", command]);
       return { ...NOTHING, exitCode: status, stdout: String(stdout), stderr: String(stderr) };
     };
-    const session: Session = { command: run, rsync: ({ rsyncPath }) => run(rsyncPath) };
+    const session: Session = { waits: true, command: run, rsync: ({ rsyncPath }) => run(rsyncPath) };
     const logins = new LoginShells();
     const script = "exec sh -c 'echo one\necho two\nexit 5' sh";
     const rsync: RsyncRun = { options: [], rsyncPath: "exec printf three", source: "/", destination: "/" };

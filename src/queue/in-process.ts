@@ -25,6 +25,7 @@ export class InProcess<Key> {
   #slow = 0;
   #late = 0;
   #timer: Disposable | undefined;
+  #watching = true;
 
   constructor(options: InProcessOptions) {
     this.#options = options;
@@ -63,10 +64,9 @@ export class InProcess<Key> {
     if (!work) return undefined;
     this.#work.delete(key);
     if (work.slow) this.#slow -= 1;
-    if (work.late) {
-      this.#late -= 1;
-      this.#look();
-    }
+    if (work.late) this.#late -= 1;
+    if (this.#work.size === 0) this.#stopTimer();
+    else if (work.late) this.#look();
     return this.#options.clock.monotonic() - work.since;
   }
 
@@ -79,13 +79,19 @@ export class InProcess<Key> {
 
   /** Nobody waits for the place of a late one any more. */
   stopWatching(): void {
+    this.#watching = false;
+    this.#stopTimer();
+  }
+
+  #stopTimer(): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
   }
 
   #look(): void {
     const { clock, patience, lateLimit, onLate } = this.#options;
-    this.stopWatching();
+    this.#stopTimer();
+    if (!this.#watching) return;
     const before = this.#late;
     const now = clock.monotonic();
     for (const work of this.#work.values()) {

@@ -195,6 +195,30 @@ describe("work queue", () => {
     expect(clock.timers).toBe(0);
   });
 
+  test("a late key that ends after the shut down has nobody watched again", async () => {
+    const { queue, clock } = setUp({ limit: 1, patience: 3000, lateLimit: 1 });
+    for (const key of ["hangs", "next"]) queue.add(key);
+    await queue.get();
+    const next = queue.get();
+    clock.advance(3000);
+    expect(await next).toBe("next");
+    void queue.shutDown();
+    queue.done("hangs");
+    expect(clock.timers).toBe(0);
+  });
+
+  test("nobody is watched while nothing is worked on", async () => {
+    const { queue, clock } = setUp({ limit: 1, patience: 3000 });
+    queue.add("a");
+    queue.done((await queue.get())!);
+    expect(clock.timers).toBe(0);
+    for (const key of ["hangs", "next"]) queue.add(key);
+    await queue.get();
+    const next = queue.get();
+    clock.advance(3000);
+    expect(await next).toBe("next");
+  });
+
   test("tells depth, additions, waiting time, working time and unfinished work", async () => {
     const { queue, clock, seen } = setUp();
     queue.add("a");

@@ -217,7 +217,9 @@ const Sync = z.strictObject({
     .min(1, { error: "expected a whole number from 1 to 10000" })
     .max(10_000, { error: "expected a whole number from 1 to 10000" })
     .prefault(64)
-    .describe("Hosts worked on at a time."),
+    .describe(
+      "Hosts worked on at a time. From 4 on a host that takes longer than 3 s makes room for another, so that up to twice as many are.",
+    ),
   timeout: duration({ min: SECOND, max: DAY }).prefault("5m").describe("Wall clock for one host."),
   owner: account.prefault("root").describe("Owner of files when .gitattributes says nothing."),
   group: account.prefault("root").describe("Group of files when .gitattributes says nothing."),

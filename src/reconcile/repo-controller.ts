@@ -84,6 +84,9 @@ const SLOW_SHARE = 0.5;
 /** Milliseconds after which a host gives its place to the next one: one that hangs must not hold up the others. */
 const PATIENCE = 3000;
 
+/** Whoever sets so few workers means it: one host after the other. Then nobody gives a place away. */
+const FEW_WORKERS = 3;
+
 /**
  * THE LOOP for one repo. Git, inventory, retries and people only say "look": they put host keys into
  * the queue. Workers take keys and reconcile the host with what is true at that moment.
@@ -132,7 +135,7 @@ export class RepoController implements AsyncDisposable {
       slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
       limit: concurrency,
       patience: PATIENCE,
-      lateLimit: concurrency,
+      lateLimit: lateLimit(concurrency),
     });
     this.#suspension = new Suspension(options.suspend, options.suspended);
     this.#polls = new Polls({
@@ -282,8 +285,10 @@ export class RepoController implements AsyncDisposable {
   }
 
   #startWorkers(): void {
-    // Twice as many: a host that hangs keeps its worker when it has given its place away.
-    for (let count = 0; count < 2 * this.#options.concurrency; count += 1) this.#running.push(this.#worker.run());
+    const { concurrency } = this.#options;
+    // More than places: a host that hangs keeps its worker when it has given its place away.
+    const workers = concurrency + lateLimit(concurrency);
+    for (let count = 0; count < workers; count += 1) this.#running.push(this.#worker.run());
   }
 
   /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */
@@ -394,4 +399,9 @@ export class RepoController implements AsyncDisposable {
     const { clock } = this.#options;
     await new PollLoop({ clock, interval: SWEEP_INTERVAL, maxInterval: SWEEP_INTERVAL, poll }).run(signal);
   }
+}
+
+/** Hosts that may give their place to others at a time. */
+function lateLimit(concurrency: number): number {
+  return concurrency <= FEW_WORKERS ? 0 : concurrency;
 }

@@ -874,3 +874,27 @@ test("snapshots and pins are kept for what is wanted and what hosts have, and co
   expect([...kept.commits].sort()).toEqual([old, revision].map((text) => revisionCommit(text)).sort());
   expect(kept.trees).toContain(makeApp(WEB, { a: "2" }).tree);
 });
+
+describe("hosts worked on at a time", () => {
+  async function begun(concurrency: number): Promise<string[]> {
+    const rig = setUp({ concurrency });
+    const on = hosts(10);
+    rig.source.push({ [WEB]: { a: "1" } });
+    rig.inventory.set(WEB, on);
+    for (const { key } of on) rig.transport.hold(key);
+    await rig.start();
+    await rig.pass(9000, 1000);
+    return rig.transport.applies.map(({ host }) => host);
+  }
+
+  test.for([1, 2, 3])(
+    "are never more than %d, also when they hang: whoever sets so few means it",
+    async (concurrency) => {
+      expect(await begun(concurrency)).toHaveLength(concurrency);
+    },
+  );
+
+  test("that hang make room for as many others", async () => {
+    expect(await begun(4)).toHaveLength(8);
+  });
+});

@@ -36,9 +36,10 @@ export interface CommandOptions {
   readonly input?: Uint8Array;
   /**
    * What standard input goes on with once a line of standard output is `line`, and not before: a host that does not
-   * want it says something else and ends, and one that asks too late finds nobody. Only for sessions that wait.
+   * want it says something else and ends, and one that asks too late finds nobody. In parts, which hosts may share. Only for
+   * sessions that wait.
    */
-  readonly whenSaid?: { readonly line: string; readonly input: () => Promise<Uint8Array> };
+  readonly whenSaid?: { readonly line: string; readonly input: () => Promise<readonly Uint8Array[]> };
   /** See `ProcessOptions.rawStdout`. */
   readonly rawStdout?: number;
 }

@@ -42,7 +42,7 @@ export class Batch {
     const { command, rest } = this.#command(host);
     using stack = new DisposableStack();
     const readings = this.#files.map((file) => stack.use(file.reading()));
-    const input = async () => Buffer.concat([GO, ...(await Promise.all(readings.map((reading) => reading.bytes())))]);
+    const input = async () => [GO, ...(await Promise.all(readings.map((reading) => reading.bytes())))];
     return await use(command, { input: rest, whenSaid: { line: READY, input } });
   }
 

@@ -5,6 +5,11 @@ import type { Connection } from "./connection.ts";
 /** Characters of standard output in which the awaited line must come: a host's shell may greet before it. */
 const GREETING = 64 * 1024;
 
+/** Bytes that are copied for each host. */
+const SMALL = 32 * 1024;
+
+const NOTHING = new Uint8Array();
+
 /**
  * Resolves with true when the command asks for the rest of its input, with false when it ends before. To be called when the
  * channel is there: the line may come with it.
@@ -28,10 +33,23 @@ export function asks(channel: ClientChannel, { whenSaid }: CommandOptions): Prom
 export async function feed(
   connection: Connection,
   channel: ClientChannel,
-  { input = new Uint8Array(), whenSaid }: CommandOptions,
+  { input = NOTHING, whenSaid }: CommandOptions,
   asked: Promise<boolean>,
 ): Promise<void> {
   if (!whenSaid) return connection.write(channel, input);
   await connection.write(channel, input, { more: true });
-  if (await asked) await connection.write(channel, await whenSaid.input());
+  if (!(await asked)) return;
+  for (const part of gathered(await whenSaid.input())) await connection.write(channel, part, { more: true });
+  await connection.write(channel, NOTHING);
+}
+
+/** Small parts that follow each other as one, for them to leave together; large ones as they are, for hosts share them. */
+export function gathered(parts: readonly Uint8Array[]): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  for (const part of parts) {
+    const last = found.at(-1);
+    if (last && last.length + part.length <= SMALL) found[found.length - 1] = Buffer.concat([last, part]);
+    else found.push(part);
+  }
+  return found;
 }

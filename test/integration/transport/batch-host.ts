@@ -102,8 +102,8 @@ export class ShellHost implements AsyncDisposable {
     let stderr = "";
     let asked = false;
     child.stdin.on("error", () => undefined);
-    const send = async (more: () => Promise<Uint8Array>) => {
-      const bytes = await more();
+    const send = async (more: () => Promise<readonly Uint8Array[]>) => {
+      const bytes = Buffer.concat(await more());
       child.stdin.end(bytes);
       this.sent += bytes.length;
     };

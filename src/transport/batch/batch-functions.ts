@@ -124,8 +124,8 @@ is=
 case $mode in a*) are_links "$p" ;; *) are_plain "$p" ;; esac || is=kind
 [ -L "$p" ] || [ -e "$p" ] || is=missing
 if [ -z "$is" ]; then
-case $(stat -c %f:%u:%g "$p") in
-"$mode":$u:$g) [ -z "$line" ] || [ "$line" = "$(say_sums "$p")" ] || is=content ;;
+case $(stat -c "$f" "$p") in
+"$mode:$u:$g") [ -z "$line" ] || [ "$line" = "$(say_sums "$p")" ] || is=content ;;
 "$mode":*) is=owner ;;
 *) is=mode ;;
 esac

@@ -16,7 +16,7 @@ const LONGEST_COMMAND = 100 * 1024;
 export interface BatchHost {
   readonly root: string;
   readonly sudo: boolean;
-  /** Whether the script runs as root: only then owners are what was asked for. */
+  /** Whether the script is known to run as root; otherwise it asks: only root gives files the owners that were asked for. */
   readonly asRoot: boolean;
   readonly rsyncPath: string;
 }
@@ -58,6 +58,7 @@ function scriptLines(plan: BatchPlan, sizes: readonly number[], { root, asRoot, 
     `cd ${quote(root)} 2>/dev/null || verdict conflict root`,
     ...words("parents", parents),
     ...words("deletes", deletes),
+    ...(asRoot ? [] : ["me=$(id -u)"]),
     ...classes.flatMap((each, index) => [
       ...words(`plain${index}`, each.plain),
       ...words(`links${index}`, each.links),
@@ -101,26 +102,39 @@ function list(paths: readonly string[]): string {
   return paths.map(quote).join(" ");
 }
 
-/** Sets `u` and `g` with the number of the class: what stat shall say, `*` where the login gives what it can. */
+/**
+ * Sets `u`, `g` and `f` with the number of the class: what stat shall say, and what it is asked. Where the login gives what
+ * it can, it is asked nothing.
+ */
 function accounts({ owner, group }: Ownership, index: number, asRoot: boolean): string[] {
-  const checks = accountChecks({ owner, group, mode: null }, asRoot);
-  return [...checks, `u${index}=${ownerId(owner, asRoot)}`, `g${index}=${groupId(group, asRoot)}`];
+  const [user, team] = [numberOf(owner), numberOf(group)];
+  const lines = [
+    ...accountChecks({ owner, group, mode: null }, asRoot),
+    `u${index}=${user ?? ownerId(owner)} g${index}=${team ?? groupId(group)} f${index}=%f:%u:%g`,
+  ];
+  const [freeUser, freeTeam] = [user !== undefined, team !== undefined];
+  if (asRoot || !(freeUser || freeTeam)) return lines;
+  const free = [
+    ...(freeUser ? [`u${index}=-`] : []),
+    ...(freeTeam ? [`g${index}=-`] : []),
+    `f${index}=%f:${freeUser ? "-" : "%u"}:${freeTeam ? "-" : "%g"}`,
+  ];
+  return [...lines, `[ "$me" = 0 ] || { ${free.join(" ")}; }`];
 }
 
-function ownerId(owner: string, asRoot: boolean): string {
-  return numberOf(owner, asRoot) ?? `$(id -u ${quote(owner)})`;
+function ownerId(owner: string): string {
+  return `$(id -u ${quote(owner)})`;
 }
 
-function groupId(group: string, asRoot: boolean): string {
+function groupId(group: string): string {
   const line = `getent group ${quote(group)} || grep ${quote(`^${group.replaceAll(".", "[.]")}:`)} /etc/group`;
-  return numberOf(group, asRoot) ?? `$({ ${line}; } 2>/dev/null | { IFS=: read -r _ _ id _; echo "$id"; })`;
+  return `$({ ${line}; } 2>/dev/null | { IFS=: read -r _ _ id _; echo "$id"; })`;
 }
 
 /** Of what need not be looked up. */
-function numberOf(account: string, asRoot: boolean): string | undefined {
-  if (account !== "root" && !/^\d+$/.test(account)) return undefined;
-  if (!asRoot) return "'*'";
-  return account === "root" ? "0" : account.replace(/^0+(?=\d)/, "");
+function numberOf(account: string): string | undefined {
+  if (account === "root") return "0";
+  return /^\d+$/.test(account) ? account.replace(/^0+(?=\d)/, "") : undefined;
 }
 
 /** Sets `now`: files of earlier syncs are `synced` or `desired`, or there are none: `unknown`. Anything else is for rsync. */
@@ -157,15 +171,16 @@ function nameOf(paths: readonly string[], classes: readonly BatchClass[]): strin
 function laid({ plain, links, sums, modes }: BatchClass, index: number): string {
   const isDigested = sums.length > LONGEST_TEXT;
   const isOne = plain.length + links.length === 1;
-  const stats = both(index, plain, links, { plain: "stat -c %f:%u:%g", links: "stat -c %f:%u:%g" });
+  const stat = `stat -c "$f${index}"`;
+  const stats = both(index, plain, links, { plain: stat, links: stat });
   const looks = both(index, plain, links, { plain: "sha256sum", links: "targets" });
-  const wanted = modes.map(([mode]) => `${mode}:$u${index}:$g${index}`).join('"$nl"');
+  const wanted = modes.map(([mode]) => `${mode}:$u${index}:$g${index}\${nl}`).join("");
   return [
     `lines${index}=${text(sums, isDigested)}`,
     `laid${index}() {`,
     `plain${index} are_plain && links${index} are_links || return 1`,
     `got=$(short; { ${stats}${isOne ? "" : " | uniq"}; ${looks}${isDigested ? " | sha256sum" : ""}; } 2>/dev/null)`,
-    `case $got in ${wanted}"$nl$lines${index}") ;; *) return 1 ;; esac`,
+    `[ "$got" = "${wanted}$lines${index}" ]`,
     "}",
   ].join("\n");
 }
@@ -195,7 +210,7 @@ function lay(each: BatchClass, index: number, sizes: readonly number[], rsyncPat
   return [
     `${input}${rsyncPath} ${options} >&2 || failed $?`,
     `laid${index} || {`,
-    `class=${index} i=0 left=0 lines=${lines} modes='${runs}' u=$u${index} g=$g${index}`,
+    `class=${index} i=0 left=0 lines=${lines} modes='${runs}' u=$u${index} g=$g${index} f=$f${index}`,
     `plain${index} compare`,
     `links${index} compare`,
     `verdict wrong ${index}`,

@@ -66,9 +66,12 @@ export class ShellHost implements AsyncDisposable {
     return prepared;
   }
 
-  async lay(change: HostChange | PreparedLists, { root = this.root, address = "10.0.0.1" } = {}): Promise<Laid> {
+  async lay(
+    change: HostChange | PreparedLists,
+    { root = this.root, address = "10.0.0.1", user = "root" } = {},
+  ): Promise<Laid> {
     const prepared = change instanceof PreparedLists ? change : await this.prepare(change);
-    const host = { key: hostKey(address, 22), address, port: 22, user: "root", root };
+    const host = { key: hostKey(address, 22), address, port: 22, user, root };
     const remote = { host, sudo: false, rsyncPath: this.#rsyncPath, ioTimeout: 60 };
     const session: Session = {
       waits: true,

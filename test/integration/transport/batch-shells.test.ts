@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import {
   chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -151,6 +152,28 @@ describe.each(hostShells().map((shell) => [shell.name, shell] as const))("a batc
     expect(await host.lay(change(files, { replaces }))).toEqual(DONE);
     expect(host.sent).toBeGreaterThan(100_000);
     expect(mode("etc/a")).toBe("644");
+  });
+
+  test("looks at every file's mode, whoever the login is", async () => {
+    const files: Files = Object.fromEntries(["a", "b", "c"].map((path) => [path, { text: path, mode: 0o600 }]));
+    const sent = change(files);
+    for (const id of ["1000", "0"]) {
+      host.program("id", `echo ${id}`);
+      expect(await host.lay(sent, { user: "deploy" })).toEqual(DONE);
+      chmodSync(at("b"), 0o666);
+      chmodSync(at("c"), 0o644);
+      expect(await host.lay(sent, { user: "deploy" })).toEqual(DONE);
+      expect(Object.keys(files).map(mode), id).toEqual(["600", "600", "600"]);
+    }
+  });
+
+  test.runIf(isRoot)("looks at owners where the login is root by another name", async () => {
+    const sent = change({ a: "1", b: "2" });
+    expect(await host.lay(sent, { user: "toor" })).toEqual(DONE);
+    chownSync(at("b"), 1, 1);
+    expect(await host.lay(sent, { user: "toor" })).toEqual(DONE);
+    const { uid, gid } = lstatSync(at("b"));
+    expect([uid, gid]).toEqual([0, 0]);
   });
 
   test("says what was changed by somebody, and touches nothing then", async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { chmodSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hasCommand } from "../../support/fleet/processes.ts";
@@ -10,6 +10,11 @@ const why = loginUnavailable();
 if (why !== undefined) process.stderr.write(`skipped: tests of login shells and forced commands; ${why}\n`);
 
 const SHELLS = ["/bin/sh", "/bin/bash", "/bin/tcsh", "/usr/bin/fish", "/bin/zsh", "/bin/mksh"];
+const MODES = {
+  "etc/m1": { text: "1", mode: 0o600 },
+  "etc/m2": { text: "2", mode: 0o600 },
+  "etc/m3": { text: "3", mode: 0o755 },
+};
 const ODD = 'etc/it\'s $HOME `odd` !! "100%" caf\u00e9';
 
 describe.skipIf(why !== undefined)("a login", () => {
@@ -30,6 +35,12 @@ describe.skipIf(why !== undefined)("a login", () => {
       ]);
       expect(await transport.read("etc/a")).toBe(`2 by ${way}`);
       expect(await transport.inspect(ODD)).toMatchObject({ kind: "file", owner: "fssync", mode: 0o755 });
+      // Not root: what it cannot give is not looked at, everything else is.
+      await transport.apply(MODES);
+      for (const path of Object.keys(MODES)) chmodSync(join(login.root, path), path === "etc/m1" ? 0o600 : 0o666);
+      expect((await transport.apply(MODES)).fallback, way).toBeUndefined();
+      const modes = Object.keys(MODES).map((path) => statSync(join(login.root, path)).mode & 0o777);
+      expect(modes, way).toEqual([0o600, 0o600, 0o755]);
       // Edited since: only plain rsync keeps it.
       const third = await transport.apply({ "etc/a": `3 by ${way}` }, { "etc/a": "1" });
       expect([...third.replaced.values()].flat(), way).toMatchObject([{ path: "etc/a", kept: expect.any(String) }]);

@@ -50,7 +50,7 @@ function repoText(repo: RepoReport, options: TableOptions, paint: Paint): string
   const hidden = worstFirst.length - shown.length;
   const more = hidden > 0 ? `  … and ${hidden} more; -o wide shows all\n` : "";
   return [
-    repoTitle(repo, paint),
+    repoTitle(repo, paint) + (options.wide ? "" : fallbackLine(repo)),
     appsTable(repo, paint),
     shown.length > 0 ? hostsTable(shown, options, paint) : "",
     more,
@@ -117,6 +117,12 @@ function hostRow(host: HostReport, app: AppOnHostReport, wide: boolean, paint: P
       .filter((text) => text !== "")
       .join("; "),
   ];
+}
+
+/** They cost more: said once, whatever their state. */
+function fallbackLine({ hosts }: RepoReport): string {
+  const count = hosts.filter(({ fallback }) => fallback !== undefined).length;
+  return count === 0 ? "" : `  ${count} ${count === 1 ? "host gets" : "hosts get"} plain rsync; -o wide says why\n`;
 }
 
 /** Of the host, so beside its first app only. */

@@ -39,6 +39,7 @@ export class FleetInstruments {
       "reason",
     ]),
     hosts: new GaugeLines("fssync_inventory_hosts", "Hosts in the inventory.", ["repo"]),
+    fallbackHosts: new GaugeLines("fssync_fallback_hosts", "Hosts that got plain rsync instead of a batch.", ["repo"]),
     suspended: new GaugeLines("fssync_suspended", "1 while work is suspended.", ["repo", "kind", "name"]),
   };
 
@@ -70,8 +71,8 @@ export class FleetInstruments {
   }
 
   get #ofRepo(): GaugeLines[] {
-    const { problems, hosts, suspended } = this.#gauges;
-    return [problems, hosts, suspended];
+    const { problems, hosts, fallbackHosts, suspended } = this.#gauges;
+    return [problems, hosts, fallbackHosts, suspended];
   }
 
   async #refreshFleet(shown: ShownFleet, turns: Turns): Promise<void> {
@@ -87,6 +88,7 @@ export class FleetInstruments {
   #refreshRepo({ repo, fleet, apps, lagging }: ShownFleet): void {
     const gauges = this.#gauges;
     gauges.hosts.set(repo, [{ labels: labelText({ repo }), value: fleet.hosts }]);
+    gauges.fallbackHosts.set(repo, [{ labels: labelText({ repo }), value: fleet.fallbackHosts }]);
     gauges.problems.set(repo, byReason(labelText({ repo }), fleet.problems()));
     const objects = fleet.suspended().map(({ kind, name, suspended }) => ({
       labels: labelText({ repo, kind, name }),

@@ -59,6 +59,8 @@ export class Fleet {
   #revision: Revision | null;
   #desired: ReadonlyMap<AppKey, FleetApp> = new Map();
   readonly #hosts = new Map<HostKey, FleetHost>();
+  /** Those of them with a `fallback`: counted without a look at all. */
+  readonly #fallbacks = new Set<HostKey>();
   /** Hosts of each app, those included that are known from the store only. */
   readonly #members = new Map<AppKey, Set<HostKey>>();
   /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
@@ -96,6 +98,11 @@ export class Fleet {
 
   get hosts(): ReadonlyMap<HostKey, FleetHost> {
     return this.#hosts;
+  }
+
+  /** Hosts that the inventory names and whose last sync got plain rsync though batches are what is meant for all. */
+  get fallbackHosts(): number {
+    return this.#fallbacks.size;
   }
 
   /** What the store named at the start and the inventory has not named since. */
@@ -289,7 +296,7 @@ export class Fleet {
     records.set(app, this.#withLag(app, { ...record, syncingSince: null }));
     this.#changes.note(app);
     if (before && before.host.root !== host.root) this.#forgetAll(records);
-    this.#hosts.set(host.key, { key: host.key, host, ...fallback, apps: [...records.keys()].sort(), records });
+    this.#setHost({ key: host.key, host, ...fallback, apps: [...records.keys()].sort(), records });
     return stored && login === host.user && !before?.records.has(app) ? "restored" : "changed";
   }
 
@@ -304,7 +311,7 @@ export class Fleet {
   #restore(before: FleetHost, app: AppKey, record: AppRecord): void {
     const { key } = before;
     this.#membersOf(app).add(key);
-    if (!this.#hosts.has(key)) this.#hosts.set(key, { ...before, apps: [], records: new Map() });
+    if (!this.#hosts.has(key)) this.#setHost({ ...before, apps: [], records: new Map() });
     this.#setRecord(key, app, this.#withLag(app, record));
   }
 
@@ -317,8 +324,15 @@ export class Fleet {
     if (!before) return;
     const records = new Map(before.records);
     records.delete(app);
-    if (records.size === 0) this.#hosts.delete(key);
-    else this.#hosts.set(key, { ...before, apps: [...records.keys()], records });
+    if (records.size > 0) return this.#setHost({ ...before, apps: [...records.keys()], records });
+    this.#hosts.delete(key);
+    this.#fallbacks.delete(key);
+  }
+
+  #setHost(host: FleetHost): void {
+    this.#hosts.set(host.key, host);
+    if (host.fallback === undefined) this.#fallbacks.delete(host.key);
+    else this.#fallbacks.add(host.key);
   }
 
   #setRecord(key: HostKey, app: AppKey, record: AppRecord): void {
@@ -326,7 +340,7 @@ export class Fleet {
     const records = new Map(before.records).set(app, record);
     this.#changes.note(app);
     const apps = before.records.has(app) ? before.apps : [...records.keys()].sort();
-    this.#hosts.set(key, { ...before, apps, records });
+    this.#setHost({ ...before, apps, records });
   }
 
   /** Returns what undoes it. */
@@ -334,7 +348,7 @@ export class Fleet {
     const before = this.#hosts.get(key);
     if (!before || before.fallback === fallback) return () => undefined;
     const { fallback: known, ...host } = before;
-    this.#hosts.set(key, { ...host, ...fallbackOf({ fallback }) });
+    this.#setHost({ ...host, ...fallbackOf({ fallback }) });
     return () => {
       if (this.#hosts.get(key)?.fallback === fallback) this.#setFallback(key, known);
     };

@@ -27,6 +27,9 @@ export function observeFleet(parts: ObservedParts): FleetObservation {
     get hosts() {
       return fleet.hosts.size;
     },
+    get fallbackHosts() {
+      return fleet.fallbackHosts;
+    },
     suspended: () => suspendedObjects(repo, suspension),
     problems: () => counted(problems().map(({ reason }) => reason)),
     *takeChanged() {

@@ -21,6 +21,7 @@ const METRICS: Record<string, readonly string[]> = {
   fssync_inventory_refresh_total: ["repo", "result"],
   fssync_inventory_last_success_timestamp_seconds: ["repo"],
   fssync_inventory_hosts: ["repo"],
+  fssync_fallback_hosts: ["repo"],
   fssync_drifted_files: APP,
   fssync_drift_recurring_files: APP,
   fssync_drift_replaced_files_total: ["repo"],

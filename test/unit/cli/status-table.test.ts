@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { statusTable } from "../../../src/cli/status-table.ts";
-import type { AppOnHostReport, FileReport } from "../../../src/plan/status-report.ts";
+import type { AppOnHostReport, FileReport, HostReport } from "../../../src/plan/status-report.ts";
 import { appReport, hostReport, iso, resultOf } from "./reports.ts";
 
 const files: FileReport[] = [
@@ -60,5 +60,14 @@ describe("hosts that get plain rsync", () => {
 
   test("the short table does not name a host for it", () => {
     expect(reasons(false)).toEqual([]);
+  });
+
+  test("the short table counts them", () => {
+    const other = hostReport("10.0.0.2", appReport());
+    const line = (...hosts: HostReport[]) =>
+      statusTable(resultOf(hosts).report, { terminal: false, wide: false }).split("\n")[1];
+    expect(line(host, other)).toBe("  1 host gets plain rsync; -o wide says why");
+    expect(line(host, { ...other, fallback: "no sudo" })).toBe("  2 hosts get plain rsync; -o wide says why");
+    expect(line(other)).toBe("");
   });
 });

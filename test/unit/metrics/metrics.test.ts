@@ -15,6 +15,7 @@ type Current = NonNullable<AppObservation["current"]>;
 /** A fleet of which a test says what moved. */
 class FakeFleet implements FleetObservation {
   hosts = 3;
+  fallbackHosts = 0;
   readonly changes = new Map<AppKey, Current | null>();
   wrong: [string, number][] = [];
   stopped: SuspendedObject[] = [];
@@ -204,6 +205,16 @@ test("a repo that ends in the middle of a scrape stays away", async () => {
   await scrape;
   const rest = Object.keys(await series(""));
   expect(rest.filter((name) => name.includes(`"files"`))).toEqual([]);
+});
+
+test("hosts that get plain rsync are counted anew at each scrape, and not any more when the repo is gone", async () => {
+  const { telemetry, fleet, series } = setUp();
+  const name = `fssync_fallback_hosts{repo="files"}`;
+  expect(await series("fssync_fallback_hosts")).toEqual({ [name]: 0 });
+  fleet.fallbackHosts = 2;
+  expect(await series("fssync_fallback_hosts")).toEqual({ [name]: 2 });
+  telemetry[Symbol.dispose]();
+  expect(await series("fssync_fallback_hosts")).toEqual({});
 });
 
 test("scrapes at the same time share one look at the fleet; the next one looks again", async () => {

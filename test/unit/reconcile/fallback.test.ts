@@ -21,7 +21,8 @@ async function setUp() {
   await rig.start();
   const stored = async () => (await rig.store.load("repo")).hosts.get(old.key)?.fallback;
   const known = () => rig.controller.fleet.hosts.get(old.key)?.fallback;
-  return { rig, stored, known };
+  const counted = () => rig.telemetry.fleet!.fallbackHosts;
+  return { rig, stored, known, counted };
 }
 
 test("why a host got plain rsync is on record with what was synced, without a write of its own", async () => {
@@ -41,13 +42,23 @@ test("why a host got plain rsync is on record with what was synced, without a wr
 });
 
 test("it outlives a restart, and goes with the first sync that needed no plain rsync", async () => {
-  const { rig, stored, known } = await setUp();
+  const { rig, stored, known, counted } = await setUp();
   await rig.restart();
-  expect(known()).toBe(OLD);
+  expect([known(), counted()]).toEqual([OLD, 1]);
   rig.transport.fallbacks.clear();
   rig.source.push({ [WEB]: { a: "2" }, [API]: { b: "1" } });
   await rig.pollGit();
   expect([known(), await stored()]).toEqual([undefined, undefined]);
+  expect(counted()).toBe(0);
+});
+
+test("hosts with one are counted once, whatever they have", async () => {
+  const { rig, counted } = await setUp();
+  expect(counted()).toBe(1);
+  rig.transport.fallbacks.set("new:22", "sudo does not allow sh");
+  rig.source.push({ [WEB]: { a: "2" }, [API]: { b: "2" } });
+  await rig.pollGit();
+  expect(counted()).toBe(2);
 });
 
 test("an attempt that did not reach the host tells nothing of it, one that failed with plain rsync does", async () => {
@@ -64,21 +75,23 @@ test("an attempt that did not reach the host tells nothing of it, one that faile
 });
 
 test("a write that the store refuses leaves it as it was in memory too", async () => {
-  const { rig, stored, known } = await setUp();
+  const { rig, stored, known, counted } = await setUp();
   rig.transport.fallbacks.clear();
   rig.transport.onApply = () => (rig.store.nextSaveError = new Error("no room"));
   rig.source.push({ [WEB]: { a: "2" }, [API]: { b: "1" } });
   await rig.pollGit();
   expect([known(), await stored()]).toEqual([OLD, OLD]);
+  expect(counted()).toBe(1);
 });
 
 test("it stays while the host has another app, and goes with the last one", async () => {
-  const { rig, stored, known } = await setUp();
+  const { rig, stored, known, counted } = await setUp();
   rig.inventory.set(API, []);
   await rig.pass(60_000);
-  expect(await stored()).toBe(OLD);
+  expect([await stored(), counted()]).toEqual([OLD, 1]);
   rig.inventory.set(WEB, [makeHost("new")]);
   await rig.pass(60_000);
+  expect(counted()).toBe(0);
   expect((await rig.store.load("repo")).hosts.has(old.key)).toBe(false);
   rig.transport.fallbacks.clear();
   rig.inventory.set(WEB, [old, makeHost("new")]);

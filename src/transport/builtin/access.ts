@@ -8,7 +8,6 @@ import { KEYS_MAY_BE_OLD } from "../ssh-errors.ts";
 import { KNOWN_HOSTS_FILE, LEARNED_HOSTS_FILE } from "../ssh-config.ts";
 import type { SshFiles } from "../ssh-files.ts";
 import { FileHostKeys } from "./host-keys-file.ts";
-import type { HostKeys } from "./host-keys.ts";
 import { foreignType, parseIdentity } from "./identity.ts";
 import { attemptLogin, type Attempt, type Login } from "./login.ts";
 import { userKeys } from "./user-keys.ts";
@@ -47,6 +46,7 @@ export class Access {
   #seen: ReadonlyMap<string, string> | undefined;
   #parsed: Promise<Keys> | undefined;
   #parsedOf: ReadonlyMap<string, string> | undefined;
+  #logins = 0;
   #freshUntil = -Infinity;
   #running: Promise<void> | undefined;
 
@@ -68,8 +68,13 @@ export class Access {
     await this.#running;
   }
 
-  get hostKeys(): HostKeys {
-    return this.#hostKeys;
+  get hostKeys(): FileHostKeys {
+    return this.#options.files.secret ? this.#own : this.#users;
+  }
+
+  /** Another number than before when the Secret has another key to log in with. */
+  get logins(): number {
+    return this.#logins;
   }
 
   login(host: Host): Attempt {
@@ -79,7 +84,7 @@ export class Access {
   /** Whether only OpenSSH can be let in there; the log says why, once. Call it after `refresh`. */
   async onlyByOpenSsh(host: Host): Promise<boolean> {
     const login = this.#keys.onlyByOpenSsh;
-    const why = login ?? (await this.#hostKeys.onlyByOpenSsh(host));
+    const why = login ?? (await this.hostKeys.onlyByOpenSsh(host));
     if (why === undefined) return false;
     if (!this.#told.has(why)) {
       this.#told.add(why);
@@ -94,7 +99,7 @@ export class Access {
    * for the types of its keys among hashed names.
    */
   async opened<T>(host: Host, open: () => Promise<T>): Promise<T> {
-    const order = () => this.#hostKeys.algorithms(host).join();
+    const order = () => this.hostKeys.algorithms(host).join();
     const before = order();
     try {
       return await open();
@@ -108,13 +113,9 @@ export class Access {
     }
   }
 
-  get #hostKeys(): FileHostKeys {
-    return this.#options.files.secret ? this.#own : this.#users;
-  }
-
   async #read(): Promise<void> {
     const { files, clock } = this.#options;
-    await this.#hostKeys.refresh();
+    await this.hostKeys.refresh();
     if (files.secret) await this.#readSecret(files.secret, files.secretName);
     else this.#keys = await userKeys({ home: this.#home, agentSocket: process.env.SSH_AUTH_SOCK, clock });
     this.#seen = files.secret;
@@ -124,6 +125,7 @@ export class Access {
   /** A secret that cannot be used is not tried again before it has changed: a passphrase takes a second. */
   async #readSecret(secret: ReadonlyMap<string, string>, name: string): Promise<void> {
     const isSame = LOGIN_KEYS.every((key) => this.#parsedOf?.get(key) === secret.get(key));
+    if (this.#parsedOf && !isSame) this.#logins++;
     if (!this.#parsed || !isSame) this.#parsed = secretKeys(secret, name);
     this.#parsedOf = secret;
     try {

@@ -12,6 +12,7 @@ import { Access } from "./access.ts";
 import { runCommand } from "./command.ts";
 import type { Connection } from "./connection.ts";
 import { Handshakes } from "./handshakes.ts";
+import type { HostKeys } from "./host-keys.ts";
 import { openConnection } from "./opening.ts";
 import { plainRsync } from "./plain-rsync.ts";
 import { Pool, type Lease } from "./pool.ts";
@@ -38,8 +39,13 @@ export class BuiltinClient implements SshClient {
   readonly #options: BuiltinClientOptions;
   readonly #handshakes: Handshakes;
   readonly #access: Access;
-  /** Of the files that the connections were made with. */
-  #generation = 0;
+  /** Of what the connections logged in with. */
+  #logins = 0;
+  /** What was known of hosts when connections were last judged by it. */
+  #judgedBy: object | undefined;
+  #judging: Promise<void> | undefined;
+  /** What each connection was let in with. */
+  readonly #shown = new WeakMap<Connection, { readonly host: Host; readonly key: Buffer }>();
   readonly #pool: Pool<Connection>;
 
   constructor(options: BuiltinClientOptions) {
@@ -75,11 +81,20 @@ export class BuiltinClient implements SshClient {
   }
 
   async #refresh(): Promise<void> {
-    const generation = await this.#options.files.refresh();
+    await this.#options.files.refresh();
     await this.#access.refresh();
-    if (generation === this.#generation) return;
-    this.#generation = generation;
-    this.#pool.retireAll();
+    const { logins, hostKeys } = this.#access;
+    if (logins !== this.#logins) this.#pool.retireAll();
+    this.#logins = logins;
+    if (hostKeys.state !== this.#judgedBy) this.#judging = this.#pool.retire((each) => !this.#isBelieved(each));
+    this.#judgedBy = hostKeys.state;
+    await this.#judging;
+  }
+
+  /** A line for another host is no reason to log in anew on this one. */
+  #isBelieved(connection: Connection): boolean {
+    const shown = this.#shown.get(connection);
+    return shown !== undefined && this.#access.hostKeys.believes(shown.host, shown.key);
   }
 
   #session(lease: Lease<Connection>, work: Work, signal: AbortSignal): Session {
@@ -103,14 +118,24 @@ export class BuiltinClient implements SshClient {
     };
   }
 
-  #open(host: Host, signal: AbortSignal): Promise<Connection> {
+  async #open(host: Host, signal: AbortSignal): Promise<Connection> {
     const { connectTimeout: timeout, fence, clock } = this.#options;
-    const { hostKeys } = this.#access;
+    const keys = this.#access.hostKeys;
+    let shown: Buffer | undefined;
+    const hostKeys: HostKeys = {
+      algorithms: (of) => keys.algorithms(of),
+      check: async (of, key) => {
+        shown = Buffer.from(key);
+        await keys.check(of, key);
+      },
+    };
     const login = (to: Host) => this.#access.login(to);
     const check = () => void fence.check();
     const handshakes = this.#handshakes;
-    return this.#access.opened(host, () =>
+    const connection = await this.#access.opened(host, () =>
       openConnection({ host, hostKeys, login, timeout, signal, handshakes, check, clock }),
     );
+    if (shown) this.#shown.set(connection, { host, key: shown });
+    return connection;
   }
 }

@@ -38,6 +38,16 @@ export class FileHostKeys implements HostKeys {
     this.#use(await this.#files.current());
   }
 
+  /** Another object than before when what is known has changed otherwise than by new hosts that were learned. */
+  get state(): object {
+    return this.#known;
+  }
+
+  /** Whether the host would be let in with this key now. */
+  believes(host: Host, wire: Buffer): boolean {
+    return verdictFor(this.#known, host, shownKey(wire)) === "known";
+  }
+
   algorithms(host: Host): readonly HostKeyAlgorithm[] {
     return hostKeyAlgorithms(this.#known.types(nameOf(host)));
   }

@@ -1,6 +1,13 @@
+import { setImmediate } from "node:timers/promises";
 import { FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import { interrupted } from "../programs.ts";
+
+/** Connections that are ended without a pause: some milliseconds. */
+const ENDED_AT_ONCE = 10;
+
+/** Connections that are judged without a pause. */
+const JUDGED_AT_ONCE = 500;
 
 /** What a pool keeps. */
 export interface Pooled extends AsyncDisposable {
@@ -83,11 +90,31 @@ export class Pool<C extends Pooled> {
     }
   }
 
-  /** Ends every connection, those in use after their use: the keys they were made with have changed. */
+  /**
+   * Ends every connection, those in use after their use: the keys they were made with have changed. None is used anew
+   * once it returns; thousands take a while to end.
+   */
   retireAll(): void {
     const idle = [...this.#idle];
     for (const entry of this.#entries.values()) this.#forget(entry);
-    for (const entry of idle) void this.#close(entry);
+    void this.#closeAll(idle);
+  }
+
+  /** The same for those of which `isStale` says so. When it resolves none of these is used anew. */
+  async retire(isStale: (connection: C) => boolean): Promise<void> {
+    const idle: Entry<C>[] = [];
+    const judge = (entry: Entry<C>) => {
+      if (!entry.connection || !isStale(entry.connection)) return;
+      if (this.#idle.has(entry)) idle.push(entry);
+      this.#forget(entry);
+    };
+    for (const [index, entry] of [...this.#entries.values()].entries()) {
+      if (entry.connection) judge(entry);
+      // What it is let in by may be of before.
+      else entry.opening.then(() => judge(entry)).catch(() => undefined);
+      if (index % JUDGED_AT_ONCE === JUDGED_AT_ONCE - 1) await setImmediate();
+    }
+    void this.#closeAll(idle);
   }
 
   /** Ends every connection, also those in use. */
@@ -158,6 +185,14 @@ export class Pool<C extends Pooled> {
   #forget(entry: Entry<C>): void {
     this.#idle.delete(entry);
     if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
+  }
+
+  /** With pauses: the goodbye to thousands of hosts is seconds of work. */
+  async #closeAll(entries: readonly Entry<C>[]): Promise<void> {
+    for (const [index, entry] of entries.entries()) {
+      void this.#close(entry);
+      if (index % ENDED_AT_ONCE === ENDED_AT_ONCE - 1) await setImmediate();
+    }
   }
 
   async #close(entry: Entry<C>): Promise<void> {

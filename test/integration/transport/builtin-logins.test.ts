@@ -217,6 +217,48 @@ describe("logins", () => {
     expect(() => one.checkForOpenSsh()).toThrow(/which only ssh\.client: builtin can use/);
   });
 
+  test("a connection lasts while its host's key is known, and no longer than the identity that it was made with", async () => {
+    const other = `other.example ${publicKey(generateKey(folder, "other", ["-t", "ed25519"]))}\n`;
+    const secret = new Map([
+      ["identity", read(machine.identityFile)],
+      ["known_hosts", knownHosts],
+    ]);
+    let later = 0;
+    const clock = { ...realClock, monotonic: () => realClock.monotonic() + later };
+    await using transport = new RsyncTransport({
+      dir: join(folder, "transport"),
+      client: "builtin",
+      socketDir: join(folder, "sockets"),
+      hostKeys: "strict",
+      sudo: false,
+      connectTimeout: 20_000,
+      clock,
+      secret: () => Promise.resolve(new Map(secret)),
+      log: pino({ level: "silent" }),
+    });
+    writeFileSync(join(machine.dir, "hello"), "hello");
+    const look = async () => {
+      later += 11_000;
+      const options = { timeout: 60_000, signal: new AbortController().signal, limit: 100 };
+      await transport.read(machine.host, ["hello"], options);
+      await until(() => connectionsTo(machine.host.port).length < 2, 10_000, "the connection that is given up to end");
+      return connectionsTo(machine.host.port)[0];
+    };
+    const first = await look();
+    expect(first).toBeDefined();
+    secret.set("known_hosts", `${other}${knownHosts}`);
+    expect(await look()).toBe(first);
+    secret.set("known_hosts", `${knownHosts}@revoked * ${machine.keys[0]}\n`);
+    await expect(look()).rejects.toMatchObject({ reason: "HostKeyMismatch" });
+    secret.set("known_hosts", other);
+    await expect(look()).rejects.toMatchObject({ reason: "HostKeyUnknown" });
+    secret.set("known_hosts", knownHosts);
+    const second = await look();
+    expect(second).not.toBe(first);
+    secret.set("identity", read(welcome("rotated", ["-t", "ed25519"])));
+    expect(await look()).not.toBe(second);
+  });
+
   test("a certificate that leaves the Secret leaves the folder, and never a passphrase comes there", async () => {
     const secret = { identity: read(machine.identityFile), passphrase: "x", "identity-cert.pub": "cert" };
     await login({ secret });
@@ -316,6 +358,15 @@ describe("logins", () => {
     });
   });
 });
+
+/** This end of connections to a port on this machine. */
+function connectionsTo(port: number): string[] {
+  const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const lines = readFileSync("/proc/self/net/tcp", "utf8").split("\n").slice(1);
+  const fields = lines.map((line) => line.trim().split(/ +/));
+  // 01 is ESTABLISHED.
+  return fields.filter(([, , to, state]) => to?.endsWith(remote) && state === "01").map(([, from = ""]) => from);
+}
 
 async function durationOf(work: Promise<unknown>): Promise<number> {
   const before = performance.now();

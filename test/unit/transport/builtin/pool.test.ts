@@ -226,6 +226,42 @@ describe("the pool of connections", () => {
     expect(await use(one, host(1))).toBe(opened[2]);
   });
 
+  test("only stale ones are retired: idle, busy and those that were being opened", async () => {
+    const one = pool();
+    const busy = hold(one, host(1));
+    await busy.lease;
+    await use(one, host(2));
+    await use(one, host(3));
+    atOnce = false;
+    const opening = hold(one, host(4));
+    const stale = () => [0, 1, 3].map((index) => opened[index]);
+    await one.retire((each) => stale().includes(each));
+    await until(() => opened[1]!.how === "disposed");
+    openings[3]!.resolve(made());
+    await opening.lease;
+    for (const { end, done } of [busy, opening]) {
+      end();
+      await done;
+    }
+    await until(() => opened[0]!.how === "disposed" && opened[3]!.how === "disposed");
+    atOnce = true;
+    expect(await use(one, host(3))).toBe(opened[2]);
+    for (const number of [1, 2, 4]) await use(one, host(number));
+    expect(openings).toHaveLength(7);
+  });
+
+  test("thousands are retired with pauses, and none of them is used meanwhile", async () => {
+    const one = pool(1000);
+    for (let number = 0; number < 1000; number++) await use(one, host(number));
+    one.retireAll();
+    const ended = () => opened.filter(({ how }) => how !== undefined).length;
+    expect(ended()).toBeLessThan(100);
+    expect(await use(one, host(999))).toBe(opened[1000]);
+    for (let turn = 0; turn < 1000 && ended() < 1000; turn++) await setImmediate();
+    expect(ended()).toBe(1000);
+    expect(opened[1000]!.how).toBeUndefined();
+  });
+
   test("all are destroyed before it returns: idle, busy, retired and those being opened", async () => {
     const one = pool();
     const retired = hold(one, host(1));

@@ -3,6 +3,7 @@ import { parentFolders } from "../model/path.ts";
 import type { HostChange } from "../ports/transport.ts";
 import { GUARDED, guardScript, UNKEPT_EXIT } from "./guard-script.ts";
 import { printfList } from "./host-shell.ts";
+import { hiddenPaths } from "./hidden-paths.ts";
 import { topOf } from "./passes.ts";
 import { nulList } from "./removal.ts";
 import { quote, type Remote } from "./rsync-args.ts";
@@ -27,7 +28,7 @@ export interface Guard {
   }[];
   /** The standard input of the guard. */
   readonly input: Buffer;
-  /** The same as an argument of printf's `%b`; undefined when it is too long for a command line. */
+  /** The same as an argument of printf's `%b`; undefined when a command line is too short for it, or not for its checksums. */
   readonly printed: string | undefined;
   readonly keep: number;
 }
@@ -45,14 +46,15 @@ export function makeGuard(change: HostChange): Guard | undefined {
     const top = topOf(path, paths);
     return `${number}/${known.join(".")}/${maxSize ?? ""}/${top === undefined ? path : `${top}//${path.slice(top.length + 1)}`}`;
   });
-  const printed = printfList(words);
+  const hidden = hiddenPaths(change);
+  const printed = files.some(({ path }) => hidden.has(path)) ? undefined : printfList(words);
   return {
     files: files.map(({ app, path, checksums: [synced], maxSize }) => {
       const mayBeOther = folders.has(path) || topOf(path, paths) !== undefined;
       return { app, path, synced: mayBeOther || maxSize === undefined ? undefined : synced };
     }),
     input: nulList(words),
-    printed: printed.length > LONGEST_RIDE ? undefined : printed,
+    printed: printed !== undefined && printed.length <= LONGEST_RIDE ? printed : undefined,
     keep: change.keepVersions ?? 0,
   };
 }

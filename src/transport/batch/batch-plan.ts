@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { FileEntry } from "../../model/manifest.ts";
 import { encodePath, parentFolders } from "../../model/path.ts";
 import type { HostChange, KnownFile } from "../../ports/transport.ts";
+import { hiddenPaths } from "../hidden-paths.ts";
 import type { Passes, Send } from "../passes.ts";
 import type { Ownership } from "../rsync-args.ts";
 import { writeOptions } from "./batch-args.ts";
@@ -18,6 +19,8 @@ export interface BatchPlan {
   readonly parents: readonly string[];
   /** Bytes of files that a host may have already, for all that is known of it. */
   readonly maybeThere: number;
+  /** Whether it has checksums that not everybody on the host may read. */
+  readonly isHidden: boolean;
 }
 
 /** Files that earlier syncs put there. What is said of them has the form of sha256sum's lines, in the order of the paths. */
@@ -61,6 +64,7 @@ export function planBatch(change: HostChange, passes: Passes, contents: Contents
     emptyFolders: passes.emptyFolders.map(dotted),
     parents: [...new Set(paths.flatMap(parentFolders))].map(dotted),
     maybeThere: maybeThere(change, contents),
+    isHidden: hiddenPaths(change).size > 0,
   };
 }
 

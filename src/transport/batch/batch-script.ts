@@ -12,6 +12,9 @@ const LONGEST_TEXT = 8 * 1024;
 /** Bytes of a command: one argument of a program can have 128 KiB, and what sshd is asked 256 KiB. */
 const LONGEST_COMMAND = 100 * 1024;
 
+/** Bytes that every shell's `read` leaves as they are: dash has a use of its own for some of the others. */
+const READABLE = /^[\n\x20-\x7e\xa0-\xff]*$/;
+
 /** What the hosts of a group can differ in. */
 export interface BatchHost {
   readonly root: string;
@@ -23,13 +26,15 @@ export interface BatchHost {
 
 export interface BatchCommand {
   readonly command: string;
-  /** What standard input begins with: the part of the script that is too long for a command. */
+  /** What standard input begins with: the part of the script that is too long for a command, or not for everybody's eyes. */
   readonly rest: Buffer;
+  /** Whether the host's `head` takes that from the input. */
+  readonly byHead: boolean;
 }
 
 /** Whether standard input has several parts, which takes a `head` that does not read ahead. */
-export function isLong({ classes }: BatchPlan, { rest }: BatchCommand): boolean {
-  return rest.length > 0 || classes.length > 1;
+export function isLong({ classes }: BatchPlan, { byHead }: BatchCommand): boolean {
+  return byHead || classes.length > 1;
 }
 
 /**
@@ -41,11 +46,26 @@ export function batchCommand(plan: BatchPlan, sizes: readonly number[], host: Ba
   const lines = scriptLines(plan, sizes, host).join("\n");
   const several = sizes.length > 1 ? [HEAD_PROBE] : [];
   const whole = command([BOUNDED, BASICS, ...several, FUNCTIONS, lines], host);
-  if (encodePath(whole).length <= LONGEST_COMMAND) return { command: whole, rest: Buffer.alloc(0) };
+  const isShort = encodePath(whole).length <= LONGEST_COMMAND;
+  if (isShort && !plan.isHidden) return { command: whole, rest: Buffer.alloc(0), byHead: false };
   const rest = encodePath(`${lines}\n`);
+  if (isShort && READABLE.test(rest.toString("latin1"))) {
+    const read = readLines(lines.split("\n").length);
+    return { command: command([BOUNDED, BASICS, ...several, FUNCTIONS, read], host), rest, byHead: false };
+  }
   // The shell drops line ends at the end of what a program says.
   const read = `script=$(head -c ${rest.length}; echo .)\neval "\${script%.}"\nverdict lacks head`;
-  return { command: command([BOUNDED, BASICS, HEAD_PROBE, FUNCTIONS, read], host), rest };
+  return { command: command([BOUNDED, BASICS, HEAD_PROBE, FUNCTIONS, read], host), rest, byHead: true };
+}
+
+/** Runs so many lines of standard input, and takes no byte behind them. */
+function readLines(count: number): string {
+  return `script= left=${count}
+while [ $left -gt 0 ]; do
+IFS= read -r line || verdict unheard
+script=$script$line$nl left=$((left - 1))
+done
+eval "$script"`;
 }
 
 function command(lines: readonly string[], { sudo }: BatchHost): string {

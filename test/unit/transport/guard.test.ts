@@ -54,6 +54,15 @@ test("a list that is too long for a command goes on standard input", () => {
   expect(guardOf(files(200)).printed).toBeUndefined();
 });
 
+test("a list with files that not everybody may read goes on standard input", () => {
+  const send = (mode: number): Partial<AppChange> => ({
+    send: [{ path: "a", kind: "file", mode, owner: "root", group: "root", blob: "b", tree: "t", from: WEB }],
+  });
+  expect(guardOf({ a: ["1"] }, 5, send(0o644)).printed).toBeDefined();
+  expect(guardOf({ a: ["1"] }, 5, send(0o640)).printed).toBeUndefined();
+  expect(guardOf({ a: ["1"] }, 5, { delete: ["a"] }).printed).toBeUndefined();
+});
+
 test("what rides is made of plain characters and escapes", () => {
   const { printed } = guardOf({ "etc/a'; id; '\n$x\\": ["a"], [decodePath(Buffer.of(0xff, 0x30))]: [] });
   expect(printed).toMatch(/^(?:[A-Za-z0-9._/-]|\\0[0-3][0-7][0-7])+$/);

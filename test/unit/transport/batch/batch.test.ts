@@ -15,6 +15,7 @@ const NOTHING: BatchPlan = {
   emptyFolders: [],
   parents: [],
   maybeThere: 0,
+  isHidden: false,
 };
 const HOST = { root: "/", sudo: false, asRoot: true, rsyncPath: "rsync" };
 

@@ -115,6 +115,25 @@ describe("the command", () => {
     }
   });
 
+  test("has no checksum in it of a file that not everybody may read, or of one that is deleted", () => {
+    const [secret, known] = ["5ec4e7", "0ld5ec"];
+    const replaces = [{ path: "a", checksums: [known] }];
+    const made = (files: Record<string, Spec>, deletes: string[] = []) =>
+      batchCommand(planOf(files, replaces, deletes), [1], host);
+    for (const { command, rest, byHead } of [
+      made({ a: { mode: 0o640, checksum: secret } }),
+      made({ a: { mode: 0o640, checksum: secret }, b: { mode: 0o640 } }),
+      made({ b: { checksum: secret } }, ["a"]),
+      made({ [decodePath(Buffer.of(0x81))]: { checksum: secret } }, ["a"]),
+    ]) {
+      expect([command.includes(secret), command.includes(known)]).toEqual([false, false]);
+      expect([rest.includes(secret), rest.includes(known)]).toEqual([true, true]);
+      expect(byHead).toBe(rest.includes(0x81));
+    }
+    const { command, rest } = made({ a: { checksum: secret } });
+    expect([command.includes(secret), command.includes(known), rest.length]).toEqual([true, true, 0]);
+  });
+
   test("has paths in the bytes of the host", () => {
     const path = decodePath(Buffer.of(0x61, 0xff, 0x62));
     const plan = planOf({ [path]: {} });

@@ -40,6 +40,7 @@ export class FleetInstruments {
     ]),
     hosts: new GaugeLines("fssync_inventory_hosts", "Hosts in the inventory.", ["repo"]),
     fallbackHosts: new GaugeLines("fssync_fallback_hosts", "Hosts that got plain rsync instead of a batch.", ["repo"]),
+    connections: new GaugeLines("fssync_ssh_connections", "Connections to hosts, open or being opened.", ["repo"]),
     suspended: new GaugeLines("fssync_suspended", "1 while work is suspended.", ["repo", "kind", "name"]),
   };
 
@@ -71,8 +72,8 @@ export class FleetInstruments {
   }
 
   get #ofRepo(): GaugeLines[] {
-    const { problems, hosts, fallbackHosts, suspended } = this.#gauges;
-    return [problems, hosts, fallbackHosts, suspended];
+    const { problems, hosts, fallbackHosts, connections, suspended } = this.#gauges;
+    return [problems, hosts, fallbackHosts, connections, suspended];
   }
 
   async #refreshFleet(shown: ShownFleet, turns: Turns): Promise<void> {
@@ -89,6 +90,7 @@ export class FleetInstruments {
     const gauges = this.#gauges;
     gauges.hosts.set(repo, [{ labels: labelText({ repo }), value: fleet.hosts }]);
     gauges.fallbackHosts.set(repo, [{ labels: labelText({ repo }), value: fleet.fallbackHosts }]);
+    gauges.connections.set(repo, [{ labels: labelText({ repo }), value: fleet.connections }]);
     gauges.problems.set(repo, byReason(labelText({ repo }), fleet.problems()));
     const objects = fleet.suspended().map(({ kind, name, suspended }) => ({
       labels: labelText({ repo, kind, name }),

@@ -32,6 +32,8 @@ export interface FleetObservation {
   readonly hosts: number;
   /** Of them those that got plain rsync the last time, though batches are what is meant for all. */
   readonly fallbackHosts: number;
+  /** Connections to hosts that are open or being opened. */
+  readonly connections: number;
   /** How many things are wrong with Git and the inventory now, by reason. */
   problems(): ReadonlyMap<Reason, number>;
   /** The repo always; apps and hosts only while they are suspended. */

@@ -5,6 +5,8 @@ import type { FileEntry } from "../model/manifest.ts";
 
 /** Brings changes to hosts. It knows hosts and prepared changes; how they travel is its own matter. */
 export interface Transport extends AsyncDisposable {
+  /** To hosts, that are open or being opened. */
+  readonly connections: number;
   /** Does once what all hosts of a group share. Throws ControllerNoSpace. Dispose it when the last host is done. */
   prepare(change: HostChange): Promise<PreparedChange>;
   /**

@@ -12,6 +12,8 @@ export interface ObservedParts {
   readonly repo: string;
   readonly fleet: Fleet;
   readonly suspension: Suspension;
+  /** See `Transport.connections`. */
+  readonly connections: () => number;
   readonly problems: () => readonly Problem[];
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -29,6 +31,9 @@ export function observeFleet(parts: ObservedParts): FleetObservation {
     },
     get fallbackHosts() {
       return fleet.fallbackHosts;
+    },
+    get connections() {
+      return parts.connections();
     },
     suspended: () => suspendedObjects(repo, suspension),
     problems: () => counted(problems().map(({ reason }) => reason)),

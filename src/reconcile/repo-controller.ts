@@ -215,7 +215,7 @@ export class RepoController implements AsyncDisposable {
 
   /** Reads what earlier runs left: status, the mirror's newest commit, the last good inventory. Asks nobody. */
   async load(): Promise<void> {
-    const { store, repo, clock, telemetry, source, log, hostTimeout: timeout } = this.#options;
+    const { store, repo, clock, telemetry, source, transport, log, hostTimeout: timeout } = this.#options;
     const fleet = (this.#fleet = new Fleet(await store.load(repo), clock));
     const [groups, suspension] = [this.#groups, this.#suspension];
     this.#saver = new StatusSaver({ repo, fleet, problems: this.#problems, store, log });
@@ -241,7 +241,8 @@ export class RepoController implements AsyncDisposable {
       signal: this.#kill.signal,
     });
     const problems = () => this.#problems.all;
-    telemetry.observe(observeFleet({ repo, fleet, suspension, problems, now: () => clock.now() }));
+    const connections = () => transport.connections;
+    telemetry.observe(observeFleet({ repo, fleet, suspension, connections, problems, now: () => clock.now() }));
     if (this.#onRequestOnly) this.#startWorkers();
     await this.#polls.load({ fleet, saver: this.#saver, collector });
   }

@@ -40,6 +40,11 @@ export class Masters {
     this.#options = options;
   }
 
+  /** Connections that this process keeps, or is about to. */
+  get size(): number {
+    return this.#masters.size;
+  }
+
   /** Runs `use` with the path of the host's control socket, behind which is a live master or none. Rejects as `use` does. */
   async with<T>(host: Host, use: (controlPath: string) => Promise<T>): Promise<T> {
     const master = await this.#take(host);

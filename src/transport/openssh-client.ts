@@ -30,6 +30,10 @@ export class OpenSshClient implements SshClient {
     this.#masters = new Masters({ socketDir: options.socketDir, limit: options.maxMasters ?? 512 });
   }
 
+  get connections(): number {
+    return this.#masters.size;
+  }
+
   async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
     const { files } = this.#options;
     const generation = await files.refresh();

@@ -108,6 +108,10 @@ export class RsyncTransport implements Transport {
     }
   }
 
+  get connections(): number {
+    return this.#client.connections;
+  }
+
   async prepare(change: HostChange): Promise<PreparedChange> {
     await this.#ready();
     return PreparedLists.make(change, join(this.#options.dir, `${CHANGE_PREFIX}${++this.#changes}`));
@@ -167,7 +171,7 @@ export class RsyncTransport implements Transport {
     if (isEmpty(change.change)) return allApplied(change.change);
     const { clock } = this.#options;
     return this.#on(host, options, async (remote, session) => {
-      const laid = await this.#batches?.lay(change, remote, session);
+      const laid = await this.#batches?.lay(change, remote, session, options);
       if (laid?.done) return allApplied(change.change);
       found.fallback = laid?.fallback;
       const hostRun = new HostRun({ lists: change, remote, session, stamp: versionStamp(clock.now()) });

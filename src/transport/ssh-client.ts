@@ -4,6 +4,8 @@ import type { ProcessResult } from "./process.ts";
 
 /** How commands and rsync reach hosts: the machine's own ssh, or connections inside this process. */
 export interface SshClient extends AsyncDisposable {
+  /** See `Transport.connections`. */
+  readonly connections: number;
   /**
    * Works on a host over its connection, which is opened when there is none. Rejects with what `work` throws and with what
    * keeps the host from being reached; then nothing of the work goes on over that connection.

@@ -22,6 +22,7 @@ const METRICS: Record<string, readonly string[]> = {
   fssync_inventory_last_success_timestamp_seconds: ["repo"],
   fssync_inventory_hosts: ["repo"],
   fssync_fallback_hosts: ["repo"],
+  fssync_ssh_connections: ["repo"],
   fssync_drifted_files: APP,
   fssync_drift_recurring_files: APP,
   fssync_drift_replaced_files_total: ["repo"],
@@ -92,6 +93,10 @@ describe("the HTTP endpoints of a controller", () => {
 
   test.skipIf(prometheusUnavailable() !== undefined)("names, types and help are as promtool wants them", async () => {
     expect(complaintsAbout(await controller.metrics())).toBe("");
+  });
+
+  test("each host has one connection, which is kept", async () => {
+    expect(await controller.metric(`fssync_ssh_connections{repo="files"}`)).toBe(2);
   });
 
   test("counters begin at zero for every result", async () => {

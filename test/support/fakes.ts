@@ -218,6 +218,7 @@ export interface AppliedChange {
 
 /** Hosts that take everything, unless a test says otherwise. */
 export class FakeTransport implements Transport {
+  connections = 0;
   readonly prepared: HostChange[] = [];
   disposed = 0;
   nextPrepareError: FssyncError | null = null;

@@ -56,6 +56,11 @@ export class BuiltinClient implements SshClient {
     this.#pool = new Pool({ limit, open: (host, signal) => this.#open(host, signal) });
   }
 
+  /** Also those of the hosts that only OpenSSH can reach. */
+  get connections(): number {
+    return this.#pool.size + this.#options.openssh.connections;
+  }
+
   async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
     await this.#refresh();
     if (await this.#access.onlyByOpenSsh(host)) return this.#options.openssh.with(host, work, use);

@@ -44,7 +44,7 @@ export class BusyRepo implements AsyncDisposable {
     suspension.set({ repo: false, apps: new Set([API]), hosts: new Set() }, fleet);
     const problems: Problem[] = [{ reason: "InventoryFailed", message: "no answer", since: Date.now() }];
     const now = () => systemClock.now();
-    telemetry.observe(observeFleet({ repo, fleet, suspension, problems: () => problems, now }));
+    telemetry.observe(observeFleet({ repo, fleet, suspension, connections: () => 4, problems: () => problems, now }));
     const server = metricsServer({ metrics: () => metrics.expose(), notReady: () => null });
     return new BusyRepo(await listen(server, "127.0.0.1:0"), server, { repo: telemetry, http: metrics.http });
   }

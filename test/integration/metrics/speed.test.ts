@@ -78,7 +78,9 @@ class ScrapedFleet implements AsyncDisposable {
   /** The metrics know nothing of the fleet yet. */
   observe(): void {
     const parts = { repo: "serverfiles", fleet: this.#fleet, suspension: new Suspension(false), problems: () => [] };
-    this.#metrics.forRepo("serverfiles").observe(observeFleet({ ...parts, now: () => systemClock.now() }));
+    this.#metrics
+      .forRepo("serverfiles")
+      .observe(observeFleet({ ...parts, connections: () => 0, now: () => systemClock.now() }));
   }
 
   /** A commit that changes every app: every host lags. */

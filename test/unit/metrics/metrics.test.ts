@@ -16,6 +16,7 @@ type Current = NonNullable<AppObservation["current"]>;
 class FakeFleet implements FleetObservation {
   hosts = 3;
   fallbackHosts = 0;
+  connections = 0;
   readonly changes = new Map<AppKey, Current | null>();
   wrong: [string, number][] = [];
   stopped: SuspendedObject[] = [];
@@ -207,14 +208,16 @@ test("a repo that ends in the middle of a scrape stays away", async () => {
   expect(rest.filter((name) => name.includes(`"files"`))).toEqual([]);
 });
 
-test("hosts that get plain rsync are counted anew at each scrape, and not any more when the repo is gone", async () => {
+test.for([
+  ["fssync_fallback_hosts", "fallbackHosts"],
+  ["fssync_ssh_connections", "connections"],
+] as const)("%s is read anew at each scrape, and gone with the repo", async ([metric, count]) => {
   const { telemetry, fleet, series } = setUp();
-  const name = `fssync_fallback_hosts{repo="files"}`;
-  expect(await series("fssync_fallback_hosts")).toEqual({ [name]: 0 });
-  fleet.fallbackHosts = 2;
-  expect(await series("fssync_fallback_hosts")).toEqual({ [name]: 2 });
+  expect(await series(metric)).toEqual({ [`${metric}{repo="files"}`]: 0 });
+  fleet[count] = 2;
+  expect(await series(metric)).toEqual({ [`${metric}{repo="files"}`]: 2 });
   telemetry[Symbol.dispose]();
-  expect(await series("fssync_fallback_hosts")).toEqual({});
+  expect(await series(metric)).toEqual({});
 });
 
 test("scrapes at the same time share one look at the fleet; the next one looks again", async () => {

@@ -499,6 +499,7 @@ describe("what moved since the last look", () => {
       repo: "files",
       fleet,
       suspension: new Suspension(false),
+      connections: () => 0,
       problems: () => [],
       now: () => 0,
     });
@@ -525,7 +526,7 @@ describe("what moved since the last look", () => {
     fleet.setHosts(answer({ [WEB]: [h1] }));
     clock.advance(1000);
     fleet.setHosts(answer({ [WEB]: [h1, h2] }));
-    const common = { repo: "files", fleet, problems: () => [], now: () => 0 };
+    const common = { repo: "files", fleet, connections: () => 0, problems: () => [], now: () => 0 };
     const [app] = [...observeFleet({ ...common, suspension: new Suspension(false) }).takeChanged()];
     expect(app!.current).toMatchObject({ lagSince: began, hosts: { Pending: 2 } });
     const [held] = [...observeFleet({ ...common, suspension: new Suspension(true) }).takeChanged()];

@@ -22,7 +22,13 @@ function setUp() {
   fleet.setDesired({ apps: new Map([web, api].map((app) => [app.key, app])), revision });
   fleet.setHosts(new Map([WEB, API].map((app) => [app, [h1, h2]])));
   let problems: Problem[] = [];
-  const parts = { repo: "files", fleet, suspension: new Suspension(false), now: () => clock.now() };
+  const parts = {
+    repo: "files",
+    fleet,
+    suspension: new Suspension(false),
+    connections: () => 0,
+    now: () => clock.now(),
+  };
   const observation = observeFleet({ ...parts, problems: () => problems });
   const taken = () => new Map([...observation.takeChanged()].map(({ app, current }) => [app, current!]));
   taken();

@@ -11,11 +11,12 @@ import type { SshFiles } from "../ssh-files.ts";
 import { Access } from "./access.ts";
 import { runCommand } from "./command.ts";
 import type { Connection } from "./connection.ts";
+import { HandleShare } from "./file-handles.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { openConnection } from "./opening.ts";
 import { plainRsync } from "./plain-rsync.ts";
-import { Pool, type Lease } from "./pool.ts";
+import { isExhausted, Pool, type Lease } from "./pool.ts";
 
 export interface BuiltinClientOptions {
   readonly files: SshFiles;
@@ -29,6 +30,8 @@ export interface BuiltinClientOptions {
   readonly connectTimeout: number;
   /** Connections kept at most. */
   readonly maxConnections?: number | undefined;
+  /** Files that this process may have open; what the kernel says unless given. */
+  readonly openFiles?: number | undefined;
   readonly fence: Fence;
   readonly clock: Clock;
   readonly log: Logger;
@@ -46,14 +49,23 @@ export class BuiltinClient implements SshClient {
   #judging: Promise<void> | undefined;
   /** What each connection was let in with. */
   readonly #shown = new WeakMap<Connection, { readonly host: Host; readonly key: Buffer }>();
+  readonly #handles: HandleShare;
+  #toldOfHandles = false;
   readonly #pool: Pool<Connection>;
 
   constructor(options: BuiltinClientOptions) {
     this.#options = options;
     this.#access = new Access(options);
     this.#handshakes = new Handshakes(options.clock);
-    const { maxConnections: limit = 10_000 } = options;
-    this.#pool = new Pool({ limit, open: (host, signal) => this.#open(host, signal) });
+    this.#handles = new HandleShare(options.openFiles);
+    const limit = () => Math.min(this.#wanted, this.#handles.connections);
+    const open = (host: Host, signal: AbortSignal) => this.#open(host, signal);
+    this.#pool = new Pool({
+      get limit() {
+        return limit();
+      },
+      open,
+    });
   }
 
   /** Also those of the hosts that only OpenSSH can reach. */
@@ -62,6 +74,16 @@ export class BuiltinClient implements SshClient {
   }
 
   async with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
+    try {
+      return await this.#with(host, work, use);
+    } catch (error) {
+      // Others need file handles as well, and cannot close any.
+      if (isExhausted(error)) await this.#pool.makeRoom();
+      throw error;
+    }
+  }
+
+  async #with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
     await this.#refresh();
     if (await this.#access.onlyByOpenSsh(host)) return this.#options.openssh.with(host, work, use);
     const either = AbortSignal.any([work.signal, work.fence]);
@@ -82,7 +104,12 @@ export class BuiltinClient implements SshClient {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    using _ = this.#handles;
     await Promise.all([this.#pool.endAll(), this.#options.openssh[Symbol.asyncDispose]()]);
+  }
+
+  get #wanted(): number {
+    return this.#options.maxConnections ?? 10_000;
   }
 
   async #refresh(): Promise<void> {
@@ -94,6 +121,15 @@ export class BuiltinClient implements SshClient {
     if (hostKeys.state !== this.#judgedBy) this.#judging = this.#pool.retire((each) => !this.#isBelieved(each));
     this.#judgedBy = hostKeys.state;
     await this.#judging;
+  }
+
+  /** Once, when a host pays for it with a login. */
+  #tellOfHandles(): void {
+    const { limit, connections } = this.#handles;
+    if (this.#toldOfHandles || connections >= this.#wanted || this.#pool.size < connections) return;
+    this.#toldOfHandles = true;
+    const next = `Let fssync open more files (LimitNOFILE, ulimit -n): one for each host, and 500; or lower ssh.maxConnections.`;
+    this.#options.log.warn({ limit, connections, next }, "too few file handles to keep a connection to each host");
   }
 
   /** A line for another host is no reason to log in anew on this one. */
@@ -124,6 +160,7 @@ export class BuiltinClient implements SshClient {
   }
 
   async #open(host: Host, signal: AbortSignal): Promise<Connection> {
+    this.#tellOfHandles();
     const { connectTimeout: timeout, fence, clock } = this.#options;
     const keys = this.#access.hostKeys;
     let shown: Buffer | undefined;

@@ -6,6 +6,9 @@ import { interrupted } from "../programs.ts";
 /** Connections that are ended without a pause: some milliseconds. */
 const ENDED_AT_ONCE = 10;
 
+/** Idle connections that are ended when file handles or memory have run out. */
+const ROOM = 10;
+
 /** Connections that are judged without a pause. */
 const JUDGED_AT_ONCE = 500;
 
@@ -18,7 +21,7 @@ export interface Pooled extends AsyncDisposable {
 }
 
 export interface PoolOptions<C extends Pooled> {
-  /** Connections kept at most: beyond it the idle one that was unused for longest is closed. */
+  /** Connections kept at most: beyond it the idle one that was unused for longest is closed. May change. */
   readonly limit: number;
   readonly open: (host: Host, signal: AbortSignal) => Promise<C>;
 }
@@ -117,6 +120,11 @@ export class Pool<C extends Pooled> {
     void this.#closeAll(idle);
   }
 
+  /** Ends some that are idle: the process has run out of what they take. */
+  async makeRoom(): Promise<void> {
+    await Promise.all([...this.#idle].slice(0, ROOM).map((entry) => this.#close(entry)));
+  }
+
   /** Ends every connection, also those in use. */
   async endAll(): Promise<void> {
     await Promise.all([...this.#open].map((entry) => this.#close(entry)));
@@ -150,7 +158,7 @@ export class Pool<C extends Pooled> {
   #begin(key: string, host: Host): Entry<C> {
     if (this.#open.size >= this.#options.limit) this.#evict();
     const unwanted = new AbortController();
-    const opening = this.#options.open(host, unwanted.signal);
+    const opening = this.#opened(host, unwanted.signal);
     const entry: Entry<C> = { key, opening, unwanted, connection: undefined, users: 0 };
     this.#entries.set(key, entry);
     this.#open.add(entry);
@@ -167,6 +175,16 @@ export class Pool<C extends Pooled> {
       })
       .then(gone, gone);
     return entry;
+  }
+
+  async #opened(host: Host, signal: AbortSignal): Promise<C> {
+    try {
+      return await this.#options.open(host, signal);
+    } catch (error) {
+      if (!isExhausted(error) || this.#idle.size === 0) throw error;
+    }
+    await this.makeRoom();
+    return this.#options.open(host, signal);
   }
 
   #release(entry: Entry<C>): void {
@@ -205,6 +223,10 @@ export class Pool<C extends Pooled> {
 
 function keyOf({ user, key }: Host): string {
   return `${user}@${key}`;
+}
+
+export function isExhausted(error: unknown): boolean {
+  return error instanceof FssyncError && error.reason === "ControllerExhausted";
 }
 
 /** Waits for what others may wait for as well. */

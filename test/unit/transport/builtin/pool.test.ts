@@ -180,6 +180,24 @@ describe("the pool of connections", () => {
     expect(opened.filter(({ how }) => how === undefined)).toHaveLength(2);
   });
 
+  test("when file handles have run out idle connections are closed for a new one, and without any it is told", async () => {
+    const one = pool();
+    atOnce = false;
+    const none = new FssyncError("ControllerExhausted", "EMFILE");
+    const alone = hold(one, host(1));
+    openings[0]!.reject(none);
+    await expect(alone.done).rejects.toBe(none);
+    atOnce = true;
+    for (let number = 2; number < 22; number++) await use(one, host(number));
+    atOnce = false;
+    const next = hold(one, host(1));
+    openings.at(-1)!.reject(none);
+    await until(() => openings.length === 23);
+    expect(opened.filter(({ how }) => how === "disposed")).toEqual(opened.slice(0, 10));
+    openings.at(-1)!.resolve(made());
+    await next.lease;
+  });
+
   test("work that was not sent, for the connection was dead, goes once over a new one", async () => {
     const one = pool();
     await use(one, host(1));

@@ -56,6 +56,9 @@ function withPath(run: RsyncRun, rsyncPath: string): RsyncRun {
   return { ...run, rsyncPath };
 }
 
+/** fish may end with 0 then; what it says of anything else is no reason to run a command twice. */
+const IS_OTHER = new RegExp(`^(${OTHER_SHELL}$|fish: \\$\\?)`, "m");
+
 function isOther({ exitCode, stderr }: ProcessResult): boolean {
-  return exitCode !== null && new RegExp(`^(${OTHER_SHELL}$|fish: )`, "m").test(stderr);
+  return exitCode !== null && IS_OTHER.test(stderr);
 }

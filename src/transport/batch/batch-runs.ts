@@ -3,9 +3,11 @@ import type { Logger } from "pino";
 import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import { displayPath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { WorkOptions } from "../../ports/transport.ts";
+import { Limit } from "../builtin/limit.ts";
 import { CHANGE_PREFIX } from "../folders.ts";
 import type { PreparedLists } from "../prepared-lists.ts";
-import type { Programs } from "../programs.ts";
+import { late, type Programs } from "../programs.ts";
 import type { Remote } from "../rsync-args.ts";
 import { runError } from "../rsync-errors.ts";
 import type { Session } from "../ssh-client.ts";
@@ -42,6 +44,9 @@ const LONGEST_PATHS = 512 * 1024;
 const WRITING_TAKES = 60_000;
 const NOT_TRIED_FOR = 60_000;
 
+const FAILED_NEXT =
+  "look for what the error names, mostly a full disk; batches are tried again after a minute (docs/operations.md)";
+
 /** How a batch went. */
 export interface Laid {
   /** True when the change is on the host; false when rsync must bring it there. */
@@ -68,11 +73,12 @@ export class BatchRuns {
   }
 
   /** Throws what the session throws, and what keeps the host from being reached: rsync would not do better. */
-  async lay(lists: PreparedLists, { host, sudo, rsyncPath }: Remote, session: Session): Promise<Laid> {
+  async lay(lists: PreparedLists, remote: Remote, session: Session, within: WorkOptions): Promise<Laid> {
     lists.check();
-    // Without that a host may lay it when others have been there since.
-    if (!session.waits) return NOT_LAID;
-    const batch = await this.#batchOf(lists);
+    const { host, sudo, rsyncPath } = remote;
+    // A session that does not wait could lay it when others have been there since.
+    if (!session.waits) return { done: false, fallback: "reached by OpenSSH" };
+    const batch = await this.#batchWithin(lists, within);
     if (batch instanceof NotBatchable) return NOT_LAID;
     const kind = { root: host.root, sudo, asRoot: sudo || host.user === "root", rsyncPath };
     const known = this.#hosts.hindrance(host.key, batch.isLong(kind));
@@ -92,6 +98,13 @@ export class BatchRuns {
     return { done: false, fallback: hindrance.text };
   }
 
+  /** No host waits longer than it may. */
+  async #batchWithin(lists: PreparedLists, { timeout, signal }: WorkOptions): Promise<Batch | NotBatchable> {
+    const { clock } = this.#options;
+    using limit = new Limit({ left: timeout, late: () => late(timeout), signal, clock });
+    return await limit.race(this.#batchOf(lists));
+  }
+
   /** Written by the first host that wants it, while the others wait. */
   async #batchOf(lists: PreparedLists): Promise<Batch | NotBatchable> {
     const { clock, log } = this.#options;
@@ -107,10 +120,13 @@ export class BatchRuns {
       (error: unknown) => {
         this.#batches.delete(lists);
         const err = asFssyncError(error);
-        const isNew = this.#failed === undefined && err.reason !== "Interrupted";
+        if (err.reason === "Interrupted") return new NotBatchable("it was not written to its end");
+        if (this.#failed === undefined)
+          log.warn(
+            { err, reason: err.reason, next: FAILED_NEXT },
+            "batches cannot be written: each host gets an rsync of its own",
+          );
         this.#failed = clock.monotonic();
-        if (isNew)
-          log.warn({ err, reason: err.reason }, "batches cannot be written: each host gets an rsync of its own");
         return new NotBatchable("it could not be written");
       },
     );

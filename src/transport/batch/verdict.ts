@@ -62,8 +62,8 @@ function hindranceOf([word, what = "", ...more]: readonly string[], result: Proc
   if (isAccountFault(result.stderr)) return { text: "an account is missing on the host", lasts: "once" };
   if (runError(result)?.reason === "SudoDenied") return { text: "sudo does not allow sh", lasts: "host" };
   // It was ended in the middle, or never had a shell that runs what it is asked to.
-  const lasts = result.exitCode === null || word === "ready" || word === "unheard" ? "surprise" : "host";
-  return { text: lasts === "host" ? "the host does not run the script" : "the script did not end well", lasts };
+  const isEnded = result.exitCode === null || word === "ready" || word === "unheard";
+  return { text: isEnded ? "the script did not end well" : "the host does not run the script", lasts: "surprise" };
 }
 
 function lacking(program: string): Hindrance {

@@ -29,6 +29,15 @@ interface BatchHostOptions {
   readonly start?: typeof runProcess;
 }
 
+interface LayOptions {
+  readonly root?: string;
+  readonly address?: string;
+  readonly user?: string;
+  readonly waits?: boolean;
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** Batches, and in the place of a host that is reached over ssh a folder and a shell. */
 export class ShellHost implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), "batch-"));
@@ -66,19 +75,18 @@ export class ShellHost implements AsyncDisposable {
     return prepared;
   }
 
-  async lay(
-    change: HostChange | PreparedLists,
-    { root = this.root, address = "10.0.0.1", user = "root" } = {},
-  ): Promise<Laid> {
+  async lay(change: HostChange | PreparedLists, options: LayOptions = {}): Promise<Laid> {
+    const { root = this.root, address = "10.0.0.1", user = "root", waits = true, timeout = 60_000 } = options;
+    const { signal = new AbortController().signal } = options;
     const prepared = change instanceof PreparedLists ? change : await this.prepare(change);
     const host = { key: hostKey(address, 22), address, port: 22, user, root };
     const remote = { host, sudo: false, rsyncPath: this.#rsyncPath, ioTimeout: 60 };
     const session: Session = {
-      waits: true,
+      waits,
       command: (command, options = {}) => this.#run(command, options),
       rsync: () => Promise.reject(new Error("not in this test")),
     };
-    return this.runs.lay(prepared, remote, session);
+    return this.runs.lay(prepared, remote, session, { timeout, signal });
   }
 
   /** Puts a program in front of all others of the host. */

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { HostChange } from "../../../src/ports/transport.ts";
-import { NOTHING, runProcess } from "../../../src/transport/process.ts";
+import { NOTHING, runProcess, type ProcessResult } from "../../../src/transport/process.ts";
 import { WARN } from "../../support/log-lines.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { ShellHost } from "./batch-host.ts";
@@ -79,6 +79,28 @@ describe("batches", () => {
     expect(await host.lay(prepared)).toEqual(DONE);
     expect(told()).toEqual([["ControllerNoSpace", "batches cannot be written: each host gets an rsync of its own"]]);
     expect(readdirSync(host.work).filter((name) => name.startsWith("change-batch"))).toHaveLength(1);
+  });
+
+  test("are awaited by no host longer than it may, and one that was not written to its end is no failure", async () => {
+    let writes = 0;
+    const stuck = Promise.withResolvers<ProcessResult>();
+    const start: typeof runProcess = (...work) => (++writes === 1 ? stuck.promise : runProcess(...work));
+    await using host = new ShellHost({ start });
+    const prepared = await host.prepare(change(host, { a: "1" }));
+    const abort = new AbortController();
+    const waiting = host.lay(prepared, { signal: abort.signal });
+    await expect(host.lay(prepared, { timeout: 1 })).rejects.toMatchObject({ reason: "SyncTimeout" });
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ reason: "Interrupted" });
+    stuck.resolve({ ...NOTHING, exitCode: null, aborted: true });
+    expect(await host.lay(await host.prepare(change(host, { a: "2" })))).toEqual(DONE);
+    expect(host.lines.filter(({ level }) => level >= WARN)).toEqual([]);
+  });
+
+  test("tell of a host that only OpenSSH reaches", async () => {
+    await using host = new ShellHost();
+    const laid = await host.lay(change(host, { a: "1" }), { waits: false });
+    expect(laid).toEqual({ done: false, fallback: "reached by OpenSSH" });
   });
 
   test("are not made of changes that no batch can bring, which is no host's fault", async () => {
@@ -158,11 +180,6 @@ describe("what was learnt about a host", () => {
   test.each([
     ["a program that it lacks", "the host has no sha256sum", (host: ShellHost) => (host.path = onlySh(host))],
     [
-      "a shell that says something else",
-      "the host does not run the script",
-      (host: ShellHost) => host.program("sh", "echo no; exit 1"),
-    ],
-    [
       "sudo that refuses",
       "sudo does not allow sh",
       (host: ShellHost) => host.program("sh", 'echo "sudo: a password is required" >&2; exit 1'),
@@ -174,6 +191,15 @@ describe("what was learnt about a host", () => {
     for (let time = 0; time < 2; time++) expect(await host.lay(prepared)).toEqual({ done: false, fallback });
     expect(host.commands).toBe(1);
     expect(existsSync(join(host.root, "a"))).toBe(false);
+  });
+
+  test("counts when it says nothing of the script twice in a row: a forced command may be broken for minutes", async () => {
+    await using host = new ShellHost();
+    const prepared = await host.prepare(change(host, { a: "1" }));
+    host.program("sh", "echo no; exit 1");
+    const silent = { done: false, fallback: "the host does not run the script" };
+    for (let time = 0; time < 4; time++) expect(await host.lay(prepared)).toEqual(silent);
+    expect(host.commands).toBe(2);
   });
 
   test("is not what rsync says of files", async () => {

@@ -50,3 +50,14 @@ describe.each(shells)("%s as a login's shell", (shell) => {
     expect(asked).toHaveLength(2 * tries + 1);
   });
 });
+
+test("what was run is not run again, whatever the shell said of something else", async () => {
+  let runs = 0;
+  const command = (): Promise<ProcessResult> => {
+    runs += 1;
+    return Promise.resolve({ ...NOTHING, exitCode: 0, stderr: "fish: Unknown command: neofetch\n" });
+  };
+  const logins = new LoginShells();
+  await logins.session(host, { waits: true, command, rsync: command }).command("true");
+  expect(runs).toBe(1);
+});

@@ -32,6 +32,7 @@ test.each<[string, number | null, string, string, string, string]>([
   ["a file that stays", 1, "failed rm", "", "a file could not be deleted", "once"],
   ["wrong files", 1, "wrong 0", "", "files were not right after the batch", "surprise"],
   ["its end", null, "ready", "", "the script did not end well", "surprise"],
+  ["nothing", 0, "", "", "the host does not run the script", "surprise"],
   ["an account", 97, "", "fssync-no-account user nginx", "an account is missing on the host", "once"],
   ["sudo", 1, "", "sudo: a password is required", "sudo does not allow sh", "host"],
 ])("a host that tells of %s", (_, exitCode, word, stderr, text, lasts) => {

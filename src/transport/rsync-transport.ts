@@ -236,13 +236,16 @@ export class RsyncTransport implements Transport {
   }
 
   #ready(): Promise<void> {
-    this.#folders ??= Promise.all([
-      prepareWorkFolder(this.#options.dir),
-      prepareSocketFolder(this.#options.socketDir),
-    ]).then(() => undefined);
+    this.#folders ??= this.#prepareFolders();
     // A full disk today need not be one tomorrow.
     this.#folders.catch(() => (this.#folders = undefined));
     return this.#folders;
+  }
+
+  /** What an earlier process left running is ended first: then nobody is behind its sockets. */
+  async #prepareFolders(): Promise<void> {
+    await prepareWorkFolder(this.#options.dir);
+    await prepareSocketFolder(this.#options.socketDir);
   }
 }
 

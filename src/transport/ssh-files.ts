@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { FssyncError } from "../model/errors.ts";
 import type { Clock } from "../ports/clock.ts";
+import { isEncrypted } from "./builtin/identity.ts";
 import {
   CERTIFICATE_FILE,
   CONFIG_FILE,
@@ -59,11 +60,16 @@ export class SshFiles {
     return secretName === undefined ? "the Secret (ssh.secretRef)" : `Secret ${secretName} (ssh.secretRef)`;
   }
 
-  /** Throws SecretInvalid when ssh would ask for something that only this process can be given. */
-  checkForOpenSsh(): void {
-    if (!this.#secret?.get("passphrase")) return;
-    const message = `${this.secretName} has a key \`passphrase\`, which only ssh.client: builtin can use`;
-    throw new FssyncError("SecretInvalid", message);
+  /**
+   * Throws SecretInvalid when ssh would ask for a passphrase. `why` says what makes OpenSSH reach the host that is meant,
+   * where not all are left to it.
+   */
+  checkForOpenSsh(why?: string): void {
+    if (!isEncrypted(this.#secret?.get("identity") ?? "")) return;
+    const closed = `\`identity\` of ${this.secretName} has a passphrase`;
+    if (why === undefined) throw new FssyncError("SecretInvalid", `${closed}, which only ssh.client: builtin can use`);
+    const remedy = "give it one without, or the host's key in known_hosts";
+    throw new FssyncError("SecretInvalid", `${closed}, which OpenSSH cannot use, and ${why}: ${remedy}`);
   }
 
   /** The next look is a real one: what there is may be why a host was refused. */

@@ -36,9 +36,8 @@ interface Keys extends Login {
 /** How this process is let in by hosts: which keys of theirs it believes, and which of its own it shows. */
 export class Access {
   readonly #options: AccessOptions;
-  readonly #home: string;
   readonly #own: FileHostKeys;
-  readonly #users: FileHostKeys;
+  #users: FileHostKeys | undefined;
   /** Reasons that the log has had. */
   readonly #told = new Set<string>();
   #keys: Keys = { identities: [], unusable: [] };
@@ -51,13 +50,10 @@ export class Access {
   #running: Promise<void> | undefined;
 
   constructor(options: AccessOptions) {
-    const { dir, hostKeys, home = userInfo().homedir } = options;
+    const { dir, hostKeys } = options;
     this.#options = options;
-    this.#home = home;
     const own = hostKeys === "strict" ? [KNOWN_HOSTS_FILE] : [LEARNED_HOSTS_FILE, KNOWN_HOSTS_FILE];
-    const users = ["known_hosts", "known_hosts2"].map((name) => join(home, ".ssh", name));
     this.#own = new FileHostKeys({ files: own.map((name) => join(dir, name)), hostKeys });
-    this.#users = new FileHostKeys({ files: users, hostKeys });
   }
 
   /** Call it after `files.refresh()`. Throws SecretInvalid, HostKeyUnknown for a file that cannot be read. */
@@ -69,7 +65,17 @@ export class Access {
   }
 
   get hostKeys(): FileHostKeys {
-    return this.#options.files.secret ? this.#own : this.#users;
+    if (this.#options.files.secret) return this.#own;
+    this.#users ??= new FileHostKeys({
+      files: ["known_hosts", "known_hosts2"].map((name) => join(this.#home, ".ssh", name)),
+      hostKeys: this.#options.hostKeys,
+    });
+    return this.#users;
+  }
+
+  /** Asked for without a Secret only: an account that is a mere number has none. */
+  get #home(): string {
+    return this.#options.home ?? userInfo().homedir;
   }
 
   /** Another number than before when the Secret has another key to log in with. */
@@ -81,17 +87,17 @@ export class Access {
     return attemptLogin(this.#keys, host);
   }
 
-  /** Whether only OpenSSH can be let in there; the log says why, once. Call it after `refresh`. */
-  async onlyByOpenSsh(host: Host): Promise<boolean> {
+  /** Why only OpenSSH can be let in there, if so; the log says it once. Call it after `refresh`. */
+  async onlyByOpenSsh(host: Host): Promise<string | undefined> {
     const login = this.#keys.onlyByOpenSsh;
     const why = login ?? (await this.hostKeys.onlyByOpenSsh(host));
-    if (why === undefined) return false;
+    if (why === undefined) return undefined;
     if (!this.#told.has(why)) {
       this.#told.add(why);
       const facts = { why, ...(login === undefined && { host: host.key }) };
       this.#options.log.info(facts, "only OpenSSH can reach some hosts: they are reached by it");
     }
-    return true;
+    return why;
   }
 
   /**

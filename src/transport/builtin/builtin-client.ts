@@ -85,7 +85,12 @@ export class BuiltinClient implements SshClient {
 
   async #with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
     await this.#refresh();
-    if (await this.#access.onlyByOpenSsh(host)) return this.#options.openssh.with(host, work, use);
+    const why = await this.#access.onlyByOpenSsh(host);
+    if (why !== undefined) {
+      const { files, openssh } = this.#options;
+      files.checkForOpenSsh(`${host.key} is reached by OpenSSH only (${why})`);
+      return openssh.with(host, work, use);
+    }
     const either = AbortSignal.any([work.signal, work.fence]);
     return this.#pool.with(host, either, async (lease) => {
       try {

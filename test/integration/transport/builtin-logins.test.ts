@@ -9,7 +9,8 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { syncBuiltinESMExports } from "node:module";
+import os, { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { pino } from "pino";
@@ -204,17 +205,35 @@ describe("logins", () => {
     expect(JSON.parse(line ?? "")).toMatchObject({ why: `the identity is of type ${type}` });
   });
 
-  test("a passphrase demands the builtin client", async () => {
-    const values = new Map(Object.entries({ identity: read(machine.identityFile), known_hosts: knownHosts }));
-    const files = (passphrase?: string) => {
-      const secret = () =>
-        Promise.resolve(new Map([...values, ...(passphrase ? [["passphrase", passphrase] as const] : [])]));
-      return new SshFiles({ dir: folder, secret, hostKeys: "strict", connectTimeout: 5000, clock: realClock });
+  test("a key that needs a passphrase demands the builtin client", async () => {
+    const closed = generateKey(folder, "closed", ["-t", "ed25519"], "x");
+    const files = async (identity: string) => {
+      const values = new Map(Object.entries({ identity: read(identity), known_hosts: knownHosts, passphrase: "x" }));
+      const secret = () => Promise.resolve(values);
+      const made = new SshFiles({ dir: folder, secret, hostKeys: "strict", connectTimeout: 5000, clock: realClock });
+      await made.refresh();
+      return made;
     };
-    const [none, one] = [files(), files("x")];
-    for (const each of [none, one]) await each.refresh();
-    none.checkForOpenSsh();
-    expect(() => one.checkForOpenSsh()).toThrow(/which only ssh\.client: builtin can use/);
+    const [needless, needed] = [await files(machine.identityFile), await files(closed)];
+    needless.checkForOpenSsh();
+    expect(() => needed.checkForOpenSsh()).toThrow(/which only ssh\.client: builtin can use/);
+    expect(() => needed.checkForOpenSsh("10.0.0.1 is reached by OpenSSH only (some reason)")).toThrow(
+      /^`identity` of the Secret \(ssh\.secretRef\) has a passphrase, which OpenSSH cannot use, and 10\.0\.0\.1 is .*known_hosts$/,
+    );
+  });
+
+  test("an account without a name is let in by a Secret's key", async () => {
+    const nameless = vi.spyOn(os, "userInfo").mockImplementation(() => {
+      throw Object.assign(new Error("no such user"), { code: "ENOENT" });
+    });
+    syncBuiltinESMExports();
+    try {
+      expect(await login({ secret: { identity: read(machine.identityFile) } })).toEqual([]);
+      await expect(login({})).rejects.toThrow("no such user");
+    } finally {
+      nameless.mockRestore();
+      syncBuiltinESMExports();
+    }
   });
 
   test("a connection lasts while its host's key is known, and no longer than the identity that it was made with", async () => {

@@ -46,7 +46,7 @@ export class PreparedLists implements PreparedChange {
       if (deletes.length > 0) await prepared.deleteList(deletes);
       return prepared;
     } catch (error) {
-      await rm(dir, { recursive: true, force: true });
+      await rm(dir, { recursive: true, force: true }).catch(() => undefined);
       throw asFssyncError(error);
     }
   }
@@ -88,14 +88,15 @@ export class PreparedLists implements PreparedChange {
 
   /** What else was made for this change goes with it; at once when that is gone already. */
   onDispose(end: () => Promise<void>): void {
-    if (this.#disposed) void end();
+    if (this.#disposed) void end().catch(() => undefined);
     else this.#ends.push(end);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     await Promise.allSettled([...this.#lists.values(), ...this.#ends.splice(0).map((end) => end())]);
-    await rm(this.#dir, { recursive: true, force: true });
+    // What stays is removed at the next start: no outcome is lost for it.
+    await rm(this.#dir, { recursive: true, force: true }).catch(() => undefined);
   }
 
   /** A list is written when it is first wanted: those of single apps only after a shared run failed. */

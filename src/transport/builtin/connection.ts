@@ -12,6 +12,9 @@ import { SignsOfLife } from "./signs-of-life.ts";
 /** Bytes that are encrypted in one go. */
 const SLICE = 64 * 1024;
 
+/** Bytes that a host must take at once: with a few each, or none, ssh2 would not come to an end with what it writes. */
+const SMALLEST_PACKET = 1024;
+
 /** Milliseconds after which a host is asked once more that refused a session: one that has just ended may still count. */
 const ASK_AGAIN = [50, 200, 500] as const;
 
@@ -82,7 +85,8 @@ export class Connection implements Pooled {
     try {
       return await this.#started(command, begun);
     } catch (error) {
-      const { message } = asFssyncError(error);
+      const { message, reason } = asFssyncError(error);
+      if (reason === "ProtocolError") throw error;
       if (this.alive) throw new FssyncError("ProtocolError", message, { cause: error });
       throw isUnsent() ? new Unsent(this.lost()) : this.lost();
     }
@@ -159,10 +163,17 @@ export class Connection implements Pooled {
     return new Promise((resolve, reject) => {
       this.#client.exec(bytes, (error, channel) => {
         if (error) return reject(error);
+        if (packetOf(channel) < SMALLEST_PACKET) return reject(this.#lostToTinyPackets());
         begun?.(channel);
         resolve(channel);
       });
     });
+  }
+
+  #lostToTinyPackets(): FssyncError {
+    const error = new FssyncError("ProtocolError", "the host takes no packets of a usable size");
+    this.#lose(error);
+    return error;
   }
 
   /** Asks for what no host has to give: every one answers, and it changes nothing. */
@@ -183,6 +194,12 @@ export class Connection implements Pooled {
 /** The host gives a number for why; a connection that ends has none. */
 function isRefusedSession(error: unknown): boolean {
   return error instanceof Error && "reason" in error && typeof error.reason === "number";
+}
+
+/** Bytes of one packet that the host takes; the types do not know. */
+function packetOf({ outgoing }: ClientChannel): number {
+  const isKnown = typeof outgoing === "object" && outgoing !== null && "packetSize" in outgoing;
+  return isKnown && typeof outgoing.packetSize === "number" ? outgoing.packetSize : 0;
 }
 
 /** Resolves when all of it is on its way, or the command has ended. */

@@ -95,13 +95,20 @@ async function loggedIn(
       // Keys are exchanged again and again: later ones must be signed by the host that was let in.
       if (shown) return verify(shown.equals(key));
       shown = Buffer.from(key);
-      hostKeys.check(host, key).then(
-        () => verify(true),
-        (error: unknown) => {
-          refused = asFssyncError(error);
-          verify(false);
-        },
-      );
+      const decided = (valid: boolean) => {
+        // ssh2 throws at an answer about a connection that has ended.
+        if (connection.alive) verify(valid);
+      };
+      hostKeys
+        .check(host, key)
+        .then(
+          () => decided(true),
+          (error: unknown) => {
+            refused = asFssyncError(error);
+            decided(false);
+          },
+        )
+        .catch((error: unknown) => socket.destroy(error instanceof Error ? error : undefined));
     },
   });
   await ready.promise;

@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { asFssyncError } from "../../../src/model/errors.ts";
+import { asFssyncError, FssyncError } from "../../../src/model/errors.ts";
 import { hostKey, type Host } from "../../../src/model/host.ts";
 import type { Clock } from "../../../src/ports/clock.ts";
 import type { ProcessResult } from "../../../src/transport/process.ts";
@@ -24,6 +25,7 @@ import { freePort } from "../../support/fleet/ports.ts";
 import { Sshd } from "../../support/fleet/sshd.ts";
 import { Line } from "../../support/line.ts";
 import { here } from "../../support/machine.ts";
+import { StrangeHost } from "../../support/strange-host.ts";
 
 const never = new AbortController().signal;
 
@@ -59,20 +61,29 @@ describe("connections inside the process", () => {
     readonly signal?: AbortSignal;
     readonly clock?: Clock;
     readonly check?: () => void;
+    readonly hostKey?: () => Promise<void>;
+    readonly handshakes?: Handshakes;
   }
 
   async function opened(
     to: { readonly port: number },
-    { timeout = 5000, signal = never, clock = realClock, check = () => undefined }: OpenOptions = {},
+    {
+      timeout = 5000,
+      signal = never,
+      clock = realClock,
+      check = () => undefined,
+      hostKey: checkKey = () => Promise.resolve(),
+      handshakes = new Handshakes(clock),
+    }: OpenOptions = {},
   ): Promise<Connection> {
     const identity = await parseIdentity({ text: readFileSync(fleet.identityFile, "utf8"), name: "key" });
     const connection = await openConnection({
       host: asHost(to),
-      hostKeys: { algorithms: () => ["ssh-ed25519"], check: () => Promise.resolve() },
+      hostKeys: { algorithms: () => ["ssh-ed25519"], check: checkKey },
       login: (host) => attemptLogin({ identities: [identity], unusable: [] }, host),
       timeout,
       signal,
-      handshakes: new Handshakes(clock),
+      handshakes,
       check,
       clock,
     });
@@ -291,6 +302,37 @@ describe("connections inside the process", () => {
       const { port } = server.address() as AddressInfo;
       expect(await reasonOf(opened({ port }))).toBe("ConnectionLost");
       await new Promise((resolve) => server.close(resolve));
+    });
+
+    test.each([true, false])(
+      "that hang up while their key is looked up end nothing else (a key that is fine: %s)",
+      async (fine) => {
+        const unhandled: unknown[] = [];
+        const note = (error: unknown) => void unhandled.push(error);
+        process.on("unhandledRejection", note);
+        const between = await line();
+        const checked = Promise.withResolvers<void>();
+        const work = opened(between, {
+          hostKey: () => {
+            between.cut();
+            return checked.promise;
+          },
+        });
+        expect(await reasonOf(work)).toBe("ConnectionLost");
+        if (fine) checked.resolve();
+        else checked.reject(new FssyncError("HostKeyUnknown", "not known"));
+        await setImmediate();
+        process.off("unhandledRejection", note);
+        expect(unhandled).toEqual([]);
+      },
+    );
+
+    test("that take a byte in a packet, or none, are a ProtocolError before anything is written", async () => {
+      await using host = await StrangeHost.start({ packetSize: 1 });
+      const connection = await opened(host);
+      const work = run(connection, "cat", { input: randomBytes(64 * 1024) });
+      expect(await reasonOf(work)).toBe("ProtocolError");
+      expect([host.received, connection.alive]).toEqual([0, false]);
     });
 
     test("leave nothing behind when the opening is aborted, at whatever point", async () => {

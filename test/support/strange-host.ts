@@ -1,0 +1,105 @@
+import { createRequire } from "node:module";
+import type { AddressInfo, Socket } from "node:net";
+import ssh2, { type Connection, type Server } from "ssh2";
+
+interface Protocol {
+  channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;
+  ping(): void;
+}
+
+/** What ssh2 has and does not show. */
+interface Inner {
+  readonly _protocol: Protocol;
+  readonly _sock: Socket;
+}
+
+const require = createRequire(import.meta.url);
+const protocols = (require("ssh2/lib/protocol/Protocol.js") as { readonly prototype: Protocol }).prototype;
+
+interface StrangeHostOptions {
+  /** Bytes that it takes in a packet. */
+  readonly packetSize?: number;
+  /** Asks for answers as fast as it can once somebody is logged in, and reads none. */
+  readonly asks?: boolean;
+  /** Says this to each command without an end. */
+  readonly floods?: "stdout" | "stderr";
+}
+
+/** A host that lets everybody in and keeps to the letter of the protocol. */
+export class StrangeHost implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #clients = new Set<Connection>();
+  readonly #undo: () => void;
+  /** Bytes of standard input that came. */
+  received = 0;
+
+  private constructor(options: StrangeHostOptions) {
+    this.#undo = options.packetSize === undefined ? () => undefined : announce(options.packetSize);
+    const { private: key } = ssh2.utils.generateKeyPairSync("ed25519");
+    this.#server = new ssh2.Server({ hostKeys: [key] }, (client) => this.#serve(client, options));
+  }
+
+  static async start(options: StrangeHostOptions): Promise<StrangeHost> {
+    const host = new StrangeHost(options);
+    await new Promise<void>((resolve) => host.#server.listen(0, "127.0.0.1", resolve));
+    return host;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#undo();
+    for (const client of this.#clients) inner(client)._sock.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #serve(client: Connection, { asks, floods }: StrangeHostOptions): void {
+    this.#clients.add(client);
+    client.on("error", () => undefined).on("authentication", (attempt) => attempt.accept());
+    client.on("ready", () => asks && ask(inner(client)));
+    client.on("session", (accept) => {
+      const session = accept();
+      session.on("exec", (begin) => {
+        const channel = begin();
+        channel.on("error", () => undefined).on("data", (chunk: Buffer) => (this.received += chunk.length));
+        if (floods) flood(floods === "stdout" ? channel : channel.stderr, client);
+      });
+    });
+  }
+}
+
+function inner(client: Connection): Inner {
+  return client as unknown as Inner;
+}
+
+function announce(packetSize: number): () => void {
+  const { channelOpenConfirm } = protocols;
+  protocols.channelOpenConfirm = function (remote, local, window) {
+    return channelOpenConfirm.call(this, remote, local, window, packetSize);
+  };
+  return () => void (protocols.channelOpenConfirm = channelOpenConfirm);
+}
+
+function ask({ _protocol: protocol, _sock: socket }: Inner): void {
+  socket.pause().removeAllListeners("data");
+  const go = () => {
+    if (socket.destroyed) return;
+    for (let count = 0; count < 200; count++) protocol.ping();
+    if (socket.writableNeedDrain) socket.once("drain", go);
+    else setImmediate(go);
+  };
+  setTimeout(go, 50);
+}
+
+/** Never heeds that nobody wants it any more. */
+function flood(stream: NodeJS.WritableStream, client: Connection): void {
+  const words = Buffer.alloc(16 * 1024, "y\n");
+  const go = () => {
+    if (inner(client)._sock.destroyed) return;
+    if (stream.write(words)) setImmediate(go);
+    else stream.once("drain", go);
+  };
+  go();
+}

@@ -4,7 +4,7 @@ import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import { displayPath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { WorkOptions } from "../../ports/transport.ts";
-import { Limit } from "../builtin/limit.ts";
+import { Limit } from "../limit.ts";
 import { CHANGE_PREFIX } from "../folders.ts";
 import type { PreparedLists } from "../prepared-lists.ts";
 import { late, type Programs } from "../programs.ts";

@@ -6,7 +6,7 @@ import { late, Unfinished } from "../programs.ts";
 import type { CommandOptions } from "../ssh-client.ts";
 import { asks, feed } from "./command-input.ts";
 import type { Connection } from "./connection.ts";
-import { Limit } from "./limit.ts";
+import { Limit } from "../limit.ts";
 import { Unsent } from "./pool.ts";
 
 interface Limits {

@@ -9,7 +9,7 @@ import { Connection } from "./connection.ts";
 import { FencedSocket } from "./fenced-socket.ts";
 import type { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
-import { Limit } from "./limit.ts";
+import { Limit } from "../limit.ts";
 import type { Attempt } from "./login.ts";
 
 /**

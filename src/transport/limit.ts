@@ -1,6 +1,6 @@
-import type { FssyncError } from "../../model/errors.ts";
-import type { Clock } from "../../ports/clock.ts";
-import { interrupted } from "../programs.ts";
+import type { FssyncError } from "../model/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import { interrupted } from "./programs.ts";
 
 export interface LimitOptions {
   /** Milliseconds. */

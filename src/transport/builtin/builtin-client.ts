@@ -18,6 +18,9 @@ import { openConnection } from "./opening.ts";
 import { plainRsync } from "./plain-rsync.ts";
 import { isExhausted, Pool, type Lease } from "./pool.ts";
 
+/** Milliseconds after which keys are looked at again while connections are idle. */
+const LOOK_INTERVAL = 60_000;
+
 export interface BuiltinClientOptions {
   readonly files: SshFiles;
   readonly openssh: OpenSshClient;
@@ -50,6 +53,9 @@ export class BuiltinClient implements SshClient {
   /** What each connection was let in with. */
   readonly #shown = new WeakMap<Connection, { readonly host: Host; readonly key: Buffer }>();
   readonly #handles: HandleShare;
+  /** The next look at keys without anybody's work. */
+  #later: Disposable | undefined;
+  #disposed = false;
   #toldOfHandles = false;
   readonly #pool: Pool<Connection>;
 
@@ -85,6 +91,7 @@ export class BuiltinClient implements SshClient {
 
   async #with<T>(host: Host, work: Work, use: (session: Session) => Promise<T>): Promise<T> {
     await this.#refresh();
+    this.#lookLater();
     const why = await this.#access.onlyByOpenSsh(host);
     if (why !== undefined) {
       const { files, openssh } = this.#options;
@@ -110,6 +117,8 @@ export class BuiltinClient implements SshClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     using _ = this.#handles;
+    this.#disposed = true;
+    this.#later?.[Symbol.dispose]();
     await Promise.all([this.#pool.endAll(), this.#options.openssh[Symbol.asyncDispose]()]);
   }
 
@@ -126,6 +135,19 @@ export class BuiltinClient implements SshClient {
     if (hostKeys.state !== this.#judgedBy) this.#judging = this.#pool.retire((each) => !this.#isBelieved(each));
     this.#judgedBy = hostKeys.state;
     await this.#judging;
+  }
+
+  /** Connections end with the keys they were made with, also when nobody needs them for long. */
+  #lookLater(): void {
+    if (this.#disposed) return;
+    this.#later ??= this.#options.clock.after(LOOK_INTERVAL, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    // What is wrong with the keys is told to who needs them.
+    await this.#refresh().catch(() => undefined);
+    this.#later = undefined;
+    if (this.#pool.size > 0) this.#lookLater();
   }
 
   /** Once, when a host pays for it with a login. */

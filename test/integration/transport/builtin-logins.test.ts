@@ -22,6 +22,7 @@ import { Handshakes } from "../../../src/transport/builtin/handshakes.ts";
 import { openConnection } from "../../../src/transport/builtin/opening.ts";
 import { RsyncTransport } from "../../../src/transport/rsync-transport.ts";
 import { SshFiles } from "../../../src/transport/ssh-files.ts";
+import type { Clock } from "../../../src/ports/clock.ts";
 import { until } from "../../support/fleet.ts";
 import { realClock } from "../../support/fleet-clock.ts";
 import { generateKey, publicKey, startKeyedHost, type KeyedHost } from "../../support/keyed-host.ts";
@@ -243,7 +244,15 @@ describe("logins", () => {
       ["known_hosts", knownHosts],
     ]);
     let later = 0;
-    const clock = { ...realClock, monotonic: () => realClock.monotonic() + later };
+    let minute: (() => void) | undefined;
+    const clock: Clock = {
+      ...realClock,
+      monotonic: () => realClock.monotonic() + later,
+      after(delay, task) {
+        if (delay === 60_000) minute = task;
+        return realClock.after(delay, task);
+      },
+    };
     await using transport = new RsyncTransport({
       dir: join(folder, "transport"),
       client: "builtin",
@@ -258,7 +267,7 @@ describe("logins", () => {
     writeFileSync(join(machine.dir, "hello"), "hello");
     const look = async () => {
       later += 11_000;
-      const options = { timeout: 60_000, signal: new AbortController().signal, limit: 100 };
+      const options = { timeout: 30_000, signal: new AbortController().signal, limit: 100 };
       await transport.read(machine.host, ["hello"], options);
       await until(() => connectionsTo(machine.host.port).length < 2, 10_000, "the connection that is given up to end");
       return connectionsTo(machine.host.port)[0];
@@ -276,6 +285,11 @@ describe("logins", () => {
     expect(second).not.toBe(first);
     secret.set("identity", read(welcome("rotated", ["-t", "ed25519"])));
     expect(await look()).not.toBe(second);
+    // Also when nobody needs it.
+    secret.set("identity", read(machine.identityFile));
+    later += 11_000;
+    minute?.();
+    await until(() => connectionsTo(machine.host.port).length === 0, 10_000, "the idle connection to end");
   });
 
   test("a certificate that leaves the Secret leaves the folder, and never a passphrase comes there", async () => {

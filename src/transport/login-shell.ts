@@ -56,8 +56,8 @@ function withPath(run: RsyncRun, rsyncPath: string): RsyncRun {
   return { ...run, rsyncPath };
 }
 
-/** fish may end with 0 then; what it says of anything else is no reason to run a command twice. */
-const IS_OTHER = new RegExp(`^(${OTHER_SHELL}$|fish: \\$\\?)`, "m");
+/** fish may end with 0 then. A program that its configuration does not find is no reason to run a command twice. */
+const IS_OTHER = new RegExp(`^(${OTHER_SHELL}$|fish: (?!Unknown command))`, "m");
 
 function isOther({ exitCode, stderr }: ProcessResult): boolean {
   return exitCode !== null && IS_OTHER.test(stderr);

@@ -93,7 +93,7 @@ function ask({ _protocol: protocol, _sock: socket }: Inner): void {
   setTimeout(go, 50);
 }
 
-/** Never heeds that nobody wants it any more. */
+/** Says the same until the connection ends. */
 function flood(stream: NodeJS.WritableStream, client: Connection): void {
   const words = Buffer.alloc(16 * 1024, "y\n");
   const go = () => {

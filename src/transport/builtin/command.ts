@@ -6,8 +6,12 @@ import { late, Unfinished } from "../programs.ts";
 import type { CommandOptions } from "../ssh-client.ts";
 import { asks, feed } from "./command-input.ts";
 import type { Connection } from "./connection.ts";
+import { onFlood } from "./flood.ts";
 import { Limit } from "../limit.ts";
 import { Unsent } from "./pool.ts";
+
+/** Milliseconds in which a host that says too much ends what it was told to end, or its connection is ended. */
+const FLOOD_ENDS = 1000;
 
 interface Limits {
   /** Milliseconds left. */
@@ -30,7 +34,8 @@ export async function runCommand(
 ): Promise<ProcessResult> {
   using limit = new Limit({ left, late: () => late(timeout), signal, clock });
   using _ = connection.watched();
-  const running = new Running(options);
+  using stack = new DisposableStack();
+  const running = new Running(options, () => stack.use(clock.after(FLOOD_ENDS, () => connection.destroy())));
   try {
     const channel = await limit.race(connection.exec(command, (begun) => running.follow(begun)));
     await limit.race(Promise.all([running.ended, feed(connection, channel, options, running.asked)]));
@@ -60,9 +65,12 @@ class Running {
   #stderr: () => Buffer = () => Buffer.alloc(0);
   #exitCode: number | null = null;
   #flooded = false;
+  readonly #ending: () => void;
 
-  constructor(options: CommandOptions) {
+  /** `ending` is called when it is told to end because it says too much. */
+  constructor(options: CommandOptions, ending: () => void) {
     this.#options = options;
+    this.#ending = ending;
     this.#rawStdout = options.rawStdout;
     this.ended = this.#closed.promise;
     this.asked = this.#asks.promise;
@@ -70,8 +78,10 @@ class Running {
 
   follow(channel: ClientChannel): void {
     this.#channel = channel;
-    this.#stdout = collect(channel, this.#rawStdout ?? OUTPUT_LIMIT, () => this.#flood());
+    const isRaw = this.#rawStdout !== undefined;
+    this.#stdout = collect(channel, this.#rawStdout ?? OUTPUT_LIMIT, () => isRaw && this.#flood());
     this.#stderr = collect(channel.stderr, OUTPUT_LIMIT);
+    for (const stream of isRaw ? [channel.stderr] : [channel, channel.stderr]) onFlood(stream, () => this.#flood());
     this.#asks.resolve(asks(channel, this.#options));
     channel.once("exit", (code: number | null) => (this.#exitCode = code));
     channel.once("close", () => this.#closed.resolve());
@@ -99,8 +109,9 @@ class Running {
   }
 
   #flood(): void {
-    if (this.#rawStdout === undefined || this.#flooded) return;
+    if (this.#flooded) return;
     this.#flooded = true;
     this.end();
+    this.#ending();
   }
 }

@@ -7,6 +7,7 @@ import { collect, OUTPUT_LIMIT, printable, type Pipes, type ProcessResult } from
 import { interrupted, Unfinished, type Run } from "../programs.ts";
 import type { RsyncRun } from "../ssh-client.ts";
 import type { Connection } from "./connection.ts";
+import { onFlood } from "./flood.ts";
 import { Unsent } from "./pool.ts";
 import { BEGIN, CommandReader, CONNECTOR, HOST } from "./connector.ts";
 
@@ -160,13 +161,23 @@ class RemoteRsync implements Disposable {
     this.#channel = channel;
     this.#open = true;
     this.#stderr = collect(channel.stderr, OUTPUT_LIMIT);
+    onFlood(channel.stderr, () => this.#flooded());
     channel.on("error", () => undefined);
     channel.once("exit", (code: number | null) => (this.#exitCode = code ?? undefined));
     channel.once("close", () => void this.#end(input));
     // The end of what it says is not its end: rsync here waits for the exit code, as it would for ssh's.
     channel.pipe(input, { end: false });
     // A pipe stops reading when its reader has gone, and then the channel would never close.
-    input.once("close", () => channel.resume());
+    input.once("close", () => {
+      onFlood(channel, () => this.#flooded());
+      channel.resume();
+    });
+  }
+
+  /** Nobody waits for the last word of a host that says so much. */
+  #flooded(): void {
+    this.stop();
+    this.#ended.resolve();
   }
 
   async #end(input: Socket): Promise<void> {

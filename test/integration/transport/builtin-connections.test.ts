@@ -335,6 +335,15 @@ describe("connections inside the process", () => {
       expect([host.received, connection.alive]).toEqual([0, false]);
     });
 
+    test.each(["stdout", "stderr"] as const)(
+      "that say without an end what is for people are told to end (%s)",
+      async (floods) => {
+        await using host = await StrangeHost.start({ floods });
+        const connection = await opened(host);
+        expect(await run(connection, "true")).toMatchObject({ flooded: true, exitCode: null });
+      },
+    );
+
     test("leave nothing behind when the opening is aborted, at whatever point", async () => {
       for (const stopsAfter of [0, 30, 1200]) {
         const between = await line();

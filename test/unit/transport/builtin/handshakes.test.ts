@@ -78,4 +78,14 @@ describe("handshakes", () => {
     await pass(0);
     expect(places).toHaveLength(70);
   });
+
+  test("of hosts that answered and then hang hold up others for a second", async () => {
+    const places: Disposable[] = [];
+    for (let count = 0; count < 70; count++) void handshakes.answered(never).then((place) => places.push(place));
+    await pass(0);
+    await pass(900);
+    expect(places).toHaveLength(64);
+    await pass(100);
+    expect(places).toHaveLength(70);
+  });
 });

@@ -18,6 +18,11 @@ const SMALLEST_PACKET = 1024;
 /** Milliseconds after which a host is asked once more that refused a session: one that has just ended may still count. */
 const ASK_AGAIN = [50, 200, 500] as const;
 
+/** Bytes in so many milliseconds that a host says unasked at most, and bytes of answers that wait for it to read. */
+const UNASKED = 1024 * 1024;
+const UNASKED_IN = 60_000;
+const UNREAD = 4 * 1024 * 1024;
+
 /** Milliseconds for what is on its way to a host that is left. */
 const GOODBYE = 1000;
 
@@ -40,6 +45,8 @@ export class Connection implements Pooled {
   readonly ended: Promise<Error | undefined>;
   #error: Error | undefined;
   #over = false;
+  /** What came while nothing was expected, and since when. */
+  #unasked = { bytes: 0, since: -Infinity };
 
   constructor({ client, socket, answerTimeout, clock }: ConnectionOptions) {
     this.#client = client;
@@ -53,6 +60,7 @@ export class Connection implements Pooled {
       clock,
     });
     keepSessionKeys(client);
+    socket.on("data", (chunk: Buffer) => this.#heard(chunk.length));
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     client.on("error", (error: Error & { level?: string }) => {
@@ -168,6 +176,16 @@ export class Connection implements Pooled {
         resolve(channel);
       });
     });
+  }
+
+  /** A host may ask for answers as fast as it can, also when it is idle. */
+  #heard(bytes: number): void {
+    if (this.#socket.writableLength > UNREAD) return this.#lose(new Error("the host reads no answers"));
+    if (this.#signs.areExpected) return;
+    const now = this.#clock.monotonic();
+    if (now - this.#unasked.since > UNASKED_IN) this.#unasked = { bytes: 0, since: now };
+    this.#unasked.bytes += bytes;
+    if (this.#unasked.bytes > UNASKED) this.#lose(new Error("the host says too much unasked"));
   }
 
   #lostToTinyPackets(): FssyncError {

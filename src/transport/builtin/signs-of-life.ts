@@ -27,6 +27,10 @@ export class SignsOfLife implements Disposable {
     this.#options = options;
   }
 
+  get areExpected(): boolean {
+    return this.#expecting > 0;
+  }
+
   /** From now on until what it returns is disposed of. */
   expected(): Disposable {
     if (this.#expecting++ === 0) this.#begin();

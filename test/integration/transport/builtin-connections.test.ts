@@ -344,6 +344,12 @@ describe("connections inside the process", () => {
       },
     );
 
+    test("that ask and ask while they are idle are left", async () => {
+      await using host = await StrangeHost.start({ asks: true });
+      const connection = await opened(host);
+      await until(() => !connection.alive, here(5000), "the connection to be left");
+    });
+
     test("leave nothing behind when the opening is aborted, at whatever point", async () => {
       for (const stopsAfter of [0, 30, 1200]) {
         const between = await line();

@@ -8,6 +8,10 @@ import { runtimeDir } from "./runtime-dir.ts";
 const packageJson = readFileSync(new URL("../package.json", import.meta.url), "utf8");
 const { version } = JSON.parse(packageJson) as { version: string };
 
+// Looking up the names of hosts takes half of libuv's threads, and one whose servers do not answer takes its thread for
+// seconds. It counts them when it needs the first.
+process.env.UV_THREADPOOL_SIZE ??= "16";
+
 // Whoever reads our output may have read enough: `fssync status | head`.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;

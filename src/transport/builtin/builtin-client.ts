@@ -13,6 +13,7 @@ import { runCommand } from "./command.ts";
 import type { Connection } from "./connection.ts";
 import { HandleShare } from "./file-handles.ts";
 import { Handshakes } from "./handshakes.ts";
+import { Names } from "./names.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { openConnection } from "./opening.ts";
 import { plainRsync } from "./plain-rsync.ts";
@@ -43,6 +44,7 @@ export interface BuiltinClientOptions {
 /** Connections inside this process, one a host, kept open. */
 export class BuiltinClient implements SshClient {
   readonly #options: BuiltinClientOptions;
+  readonly #names: Names;
   readonly #handshakes: Handshakes;
   readonly #access: Access;
   /** Of what the connections logged in with. */
@@ -62,6 +64,7 @@ export class BuiltinClient implements SshClient {
   constructor(options: BuiltinClientOptions) {
     this.#options = options;
     this.#access = new Access(options);
+    this.#names = new Names(options);
     this.#handshakes = new Handshakes(options.clock);
     this.#handles = new HandleShare(options.openFiles);
     const limit = () => Math.min(this.#wanted, this.#handles.connections);
@@ -200,9 +203,9 @@ export class BuiltinClient implements SshClient {
     };
     const login = (to: Host) => this.#access.login(to);
     const check = () => void fence.check();
-    const handshakes = this.#handshakes;
+    const [names, handshakes] = [this.#names, this.#handshakes];
     const connection = await this.#access.opened(host, () =>
-      openConnection({ host, hostKeys, login, timeout, signal, handshakes, check, clock }),
+      openConnection({ host, hostKeys, login, timeout, signal, names, handshakes, check, clock }),
     );
     if (shown) this.#shown.set(connection, { host, key: shown });
     return connection;

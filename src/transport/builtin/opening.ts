@@ -10,6 +10,7 @@ import { FencedSocket } from "./fenced-socket.ts";
 import type { Handshakes } from "./handshakes.ts";
 import type { HostKeys } from "./host-keys.ts";
 import { Limit } from "../limit.ts";
+import type { Names, Resolved } from "./names.ts";
 import type { Attempt } from "./login.ts";
 
 /**
@@ -17,6 +18,9 @@ import type { Attempt } from "./login.ts";
  * between them does not forget the connection, and one that is dead is found without work for this process.
  */
 const KERNEL_ASKS_AFTER = 15_000;
+
+/** Milliseconds in which one of several addresses of a host answers, before the next is tried. */
+const ADDRESS_TAKES = 2500;
 
 export interface OpeningOptions {
   readonly host: Host;
@@ -26,6 +30,7 @@ export interface OpeningOptions {
   /** Milliseconds until the host is logged in on; waiting for a turn does not count. */
   readonly timeout: number;
   readonly signal: AbortSignal;
+  readonly names: Names;
   readonly handshakes: Handshakes;
   /** Looks at the time that is allowed. */
   readonly check: () => void;
@@ -37,7 +42,10 @@ export interface OpeningOptions {
  * …; with Interrupted when the signal aborts.
  */
 export async function openConnection(options: OpeningOptions): Promise<Connection> {
-  const { host, timeout, signal, handshakes, check, clock } = options;
+  const { host, timeout, signal, names, handshakes, check, clock } = options;
+  const resolved = await names
+    .lookup(host.address, signal)
+    .catch((error: Error) => Promise.reject(connectError(host, error)));
   await handshakes.begin(signal);
   const socket = new FencedSocket(check);
   socket.setKeepAlive(true, KERNEL_ASKS_AFTER);
@@ -47,26 +55,28 @@ export async function openConnection(options: OpeningOptions): Promise<Connectio
     const began = clock.monotonic();
     {
       using limit = new Limit({ left: timeout, late, signal, clock });
-      await limit.race(answered(socket, host));
+      await limit.race(answered(socket, host, resolved));
     }
     const left = timeout - (clock.monotonic() - began);
     using _ = await handshakes.answered(signal);
     using limit = new Limit({ left, late, signal, clock });
     return await limit.race(loggedIn(socket, options));
   } catch (error) {
+    names.forget(host.address);
     socket.destroy();
     throw error;
   }
 }
 
 /** Resolves when the host says its first byte: every ssh server begins by itself. */
-async function answered(socket: Socket, host: Host): Promise<void> {
+async function answered(socket: Socket, host: Host, resolved: Resolved): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const fail = (error?: Error) => reject(connectError(host, error ?? closed()));
   // For good: it may break while it waits for its turn.
   socket.on("error", fail).once("close", () => fail());
   socket.once("readable", resolve);
-  socket.connect({ host: host.address, port: host.port });
+  const attempts = { autoSelectFamily: true, autoSelectFamilyAttemptTimeout: ADDRESS_TAKES };
+  socket.connect({ host: host.address, port: host.port, ...attempts, ...resolved });
   await promise;
 }
 

@@ -12,6 +12,7 @@ import type { ProcessResult } from "../../../src/transport/process.ts";
 import { runCommand } from "../../../src/transport/builtin/command.ts";
 import type { Connection } from "../../../src/transport/builtin/connection.ts";
 import { Handshakes } from "../../../src/transport/builtin/handshakes.ts";
+import { Names } from "../../../src/transport/builtin/names.ts";
 import { parseIdentity } from "../../../src/transport/builtin/identity.ts";
 import { attemptLogin } from "../../../src/transport/builtin/login.ts";
 import { openConnection } from "../../../src/transport/builtin/opening.ts";
@@ -83,6 +84,7 @@ describe("connections inside the process", () => {
       login: (host) => attemptLogin({ identities: [identity], unusable: [] }, host),
       timeout,
       signal,
+      names: new Names({ clock }),
       handshakes,
       check,
       clock,

@@ -11,6 +11,7 @@ import { hostKey, type Host } from "../../../src/model/host.ts";
 import { Access } from "../../../src/transport/builtin/access.ts";
 import { FileHostKeys } from "../../../src/transport/builtin/host-keys-file.ts";
 import { Handshakes } from "../../../src/transport/builtin/handshakes.ts";
+import { Names } from "../../../src/transport/builtin/names.ts";
 import { KnownHosts } from "../../../src/transport/builtin/known-hosts.ts";
 import { KnownHostsFiles } from "../../../src/transport/builtin/known-hosts-files.ts";
 import { openConnection } from "../../../src/transport/builtin/opening.ts";
@@ -69,7 +70,15 @@ describe("host keys", () => {
     await access.refresh();
     if (await access.onlyByOpenSsh(host)) return "by OpenSSH";
     const signal = new AbortController().signal;
-    const options = { host, timeout: 20_000, signal, handshakes: new Handshakes(clock), check: () => undefined, clock };
+    const options = {
+      host,
+      timeout: 20_000,
+      signal,
+      names: new Names({ clock }),
+      handshakes: new Handshakes(clock),
+      check: () => undefined,
+      clock,
+    };
     const open = () => openConnection({ ...options, hostKeys: access.hostKeys, login: (each) => access.login(each) });
     return access.opened(host, open).then(
       () => expect.unreachable("nobody may log in"),

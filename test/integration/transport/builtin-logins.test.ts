@@ -19,6 +19,7 @@ import { asFssyncError } from "../../../src/model/errors.ts";
 import type { Connection } from "../../../src/transport/builtin/connection.ts";
 import { Access } from "../../../src/transport/builtin/access.ts";
 import { Handshakes } from "../../../src/transport/builtin/handshakes.ts";
+import { Names } from "../../../src/transport/builtin/names.ts";
 import { openConnection } from "../../../src/transport/builtin/opening.ts";
 import { RsyncTransport } from "../../../src/transport/rsync-transport.ts";
 import { SshFiles } from "../../../src/transport/ssh-files.ts";
@@ -77,9 +78,10 @@ describe("logins", () => {
     if (await access.onlyByOpenSsh(machine.host)) return logged;
     const options = { host: machine.host, hostKeys: access.hostKeys, login: access.login.bind(access), clock };
     const handshakes = new Handshakes(clock);
+    const names = new Names({ clock });
     const signal = new AbortController().signal;
     const connection: Connection = await access.opened(machine.host, () =>
-      openConnection({ ...options, timeout: 20_000, signal, handshakes, check: () => undefined }),
+      openConnection({ ...options, timeout: 20_000, signal, names, handshakes, check: () => undefined }),
     );
     await connection[Symbol.asyncDispose]();
     return logged;

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
 import { asFssyncError, FssyncError } from "../../model/errors.ts";
+import type { Host } from "../../model/host.ts";
 import { encodePath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { Unsent, type Pooled } from "./pool.ts";
@@ -27,6 +28,7 @@ const UNREAD = 4 * 1024 * 1024;
 const GOODBYE = 1000;
 
 export interface ConnectionOptions {
+  readonly host: Host;
   readonly client: Client;
   readonly socket: Socket;
   /** Milliseconds in which a host answers that is asked for another session. */
@@ -36,6 +38,7 @@ export interface ConnectionOptions {
 
 /** One connection to one host. */
 export class Connection implements Pooled {
+  readonly #host: Host;
   readonly #client: Client;
   readonly #socket: Socket;
   readonly #clock: Clock;
@@ -48,7 +51,8 @@ export class Connection implements Pooled {
   /** What came while nothing was expected, and since when. */
   #unasked = { bytes: 0, since: -Infinity };
 
-  constructor({ client, socket, answerTimeout, clock }: ConnectionOptions) {
+  constructor({ host, client, socket, answerTimeout, clock }: ConnectionOptions) {
+    this.#host = host;
     this.#client = client;
     this.#socket = socket;
     this.#clock = clock;
@@ -116,8 +120,9 @@ export class Connection implements Pooled {
 
   /** Why what was under way was not done. */
   lost(): FssyncError {
-    const message = this.#error?.message ?? "the host closed the connection";
-    return new FssyncError("ConnectionLost", message, { cause: this.#error });
+    const { address, port } = this.#host;
+    const why = this.#error?.message ?? "the host closed it";
+    return new FssyncError("ConnectionLost", `Connection to ${address} port ${port}: ${why}`, { cause: this.#error });
   }
 
   /**

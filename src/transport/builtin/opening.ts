@@ -86,7 +86,7 @@ async function loggedIn(
 ): Promise<Connection> {
   if (socket.destroyed || socket.readableEnded) throw connectError(host, closed());
   const client = new ssh2.Client();
-  const connection = new Connection({ client, socket, answerTimeout, clock });
+  const connection = new Connection({ host, client, socket, answerTimeout, clock });
   const ready = Promise.withResolvers<void>();
   const attempt = login(host);
   let refused: FssyncError | undefined;

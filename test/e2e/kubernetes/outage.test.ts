@@ -176,7 +176,7 @@ describeOwnKube("an API server that is away", () => {
     "killed in the middle of a sync that Git then takes back: the host has what Git has",
     { timeout: 60_000 },
     async () => {
-      // Two owners or modes are two runs of rsync: between them the host has half of the commit.
+      // The look at what is there, then two runs of rsync, as there are two modes: between them the host has half of the commit.
       const attributes = `${WEB}/etc/b.conf mode=0600\n`;
       await using world = await worldOf(1, { ".gitattributes": attributes, [`${WEB}/etc/b.conf`]: "0\n" });
       const [host] = world.world.fleet.hosts as [FleetHost];
@@ -184,11 +184,11 @@ describeOwnKube("an API server that is away", () => {
       const texts = () => ["a", "b"].map((name) => textOn(host, `etc/${name}.conf`));
       await using first = await start(world, "first", ALONE);
       await world.settled();
-      sessions.hold(host, 60, { after: 1 });
+      sessions.hold(host, 60, { after: 2 });
       const before = sessions.on(host).length;
       const both = (text: string) => ({ [`${WEB}/etc/a.conf`]: text, [`${WEB}/etc/b.conf`]: text });
       await world.world.repo.commit(both("1\n"));
-      await until(() => sessions.on(host).length === before + 2, 20_000, "the second half to begin");
+      await until(() => sessions.on(host).length === before + 3, 20_000, "the second half to begin");
       expect(new Set(texts())).toEqual(new Set(["0\n", "1\n"]));
       first.signal("SIGKILL");
       await first.running.ended;

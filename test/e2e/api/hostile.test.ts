@@ -19,7 +19,9 @@ let before: number;
 let others: Others;
 
 beforeAll(async () => {
-  world = await World.create({ hosts: 1, kind: "ports", files: { "nginx/prod/web/etc/a.conf": "0\n" } });
+  // A host that stands still is waited for longer than anything here lasts.
+  const spec = { ssh: { connectTimeout: "5m" } };
+  world = await World.create({ hosts: 1, kind: "ports", files: { "nginx/prod/web/etc/a.conf": "0\n" }, spec });
   controller = await world.start();
   await world.settled(1);
   port = Number(new URL(controller.url).port);

@@ -102,7 +102,7 @@ exit $code
 /** The host writes down when it begins each rsync, and then runs what it is told. */
 async function recordRsync(host: FleetHost): Promise<void> {
   writeFileSync(rsyncLog(host), "");
-  const note = `case $SSH_ORIGINAL_COMMAND in *"rsync --server"*) date +%s%N >> ${rsyncLog(host)} ;; esac`;
+  const note = `case $SSH_ORIGINAL_COMMAND in *"rsync --server"* | *fssync-batch*) date +%s%N >> ${rsyncLog(host)} ;; esac`;
   writeFileSync(join(host.dir, "../session.sh"), `${note}\neval "$SSH_ORIGINAL_COMMAND"\n`);
   await host.forceCommand(`/bin/sh ${join(host.dir, "../session.sh")}`);
 }

@@ -87,7 +87,7 @@ describe("while the server goes on answering others", () => {
     const from = (index: number) => `127.0.0.${1 + (index % 2)}`;
     const idle = await Promise.all(Array.from({ length: IDLE_CONNECTIONS }, (_, index) => connected(from(index))));
     expect((await controller.get("/api/v1/repos")).status).toBe(200);
-    await until(async () => (await connections()) >= IDLE_CONNECTIONS, 10_000, "all to be taken");
+    await until(async () => (await connections()) >= IDLE_CONNECTIONS, 30_000, "all to be taken");
     expect((await controller.get("/api/v1/repos")).status).toBe(200);
     await Promise.all(idle.map((socket) => received(socket)));
     await until(async () => (await connections()) < 50, 20_000, "the connections to be gone");

@@ -696,29 +696,34 @@ export function transportContract(name: string, factory: TransportFactory): void
         await sync({ a: "a" });
       });
 
-      test("fault 41: killed in the middle, applied again, whole and without leftovers", async () => {
-        put("etc/big", "old");
-        // Nothing can make it shorter: it comes in many parts.
-        const long = randomBytes(big.length);
-        // A slow line: the receiver gets 16 KiB at a time.
-        const part = at(".part");
-        await machine.forceCommand(
-          `while dd bs=16k count=1 of="${part}" 2>/dev/null && [ -s "${part}" ]; do cat "${part}"; sleep 0.01; done | sh -c "$SSH_ORIGINAL_COMMAND"`,
-        );
-        const files = { "etc/big": { text: long }, "etc/small": "s" };
-        const controller = new AbortController();
-        const first = apply([snapshots.app(WEB, files)], { signal: controller.signal });
-        const temporary = () => readdirSync(at("etc")).filter((each) => each.startsWith(".big."));
-        await until(() => temporary().length > 0, 20_000, "a partial file");
-        controller.abort();
-        expect((await first).get(WEB)).toMatchObject({ reason: "Interrupted" });
-        expect(readFileSync(at("etc/big")).equals(Buffer.from("old"))).toBe(true);
-        await until(() => temporary().length === 0, 10_000, "the receiver to notice");
-        await machine.forceCommand(undefined);
-        await sync(files);
-        expect(readFileSync(at("etc/big")).equals(long)).toBe(true);
-        expect(readdirSync(at("etc")).toSorted()).toEqual(["big", "small"]);
-      });
+      test(
+        "fault 41: killed in the middle, applied again, whole and without leftovers",
+        { timeout: 90_000 },
+        async () => {
+          put("etc/big", "old");
+          // Nothing can make it shorter: it comes in many parts.
+          const long = randomBytes(big.length);
+          // A slow line: the receiver gets 16 KiB at a time.
+          const part = at(".part");
+          await machine.forceCommand(
+            `while dd bs=16k count=1 of="${part}" 2>/dev/null && [ -s "${part}" ]; do cat "${part}"; sleep 0.01; done | sh -c "$SSH_ORIGINAL_COMMAND"`,
+          );
+          const files = { "etc/big": { text: long }, "etc/small": "s" };
+          const controller = new AbortController();
+          const first = apply([snapshots.app(WEB, files)], { signal: controller.signal });
+          const temporary = () => readdirSync(at("etc")).filter((each) => each.startsWith(".big."));
+          await until(() => temporary().length > 0, 20_000, "a partial file");
+          controller.abort();
+          expect((await first).get(WEB)).toMatchObject({ reason: "Interrupted" });
+          expect(readFileSync(at("etc/big")).equals(Buffer.from("old"))).toBe(true);
+          // One that reads a batch behind such a command has only the time-out of rsync, which looks at it twice a minute.
+          await until(() => temporary().length === 0, 75_000, "the receiver to notice");
+          await machine.forceCommand(undefined);
+          await sync(files);
+          expect(readFileSync(at("etc/big")).equals(long)).toBe(true);
+          expect(readdirSync(at("etc")).toSorted()).toEqual(["big", "small"]);
+        },
+      );
 
       test("after the end no connection and no process is left", async () => {
         await alone();

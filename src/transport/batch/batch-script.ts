@@ -228,7 +228,8 @@ function lay(each: BatchClass, index: number, sizes: readonly number[], rsyncPat
   const lines = sums.length > LONGEST_TEXT ? "" : `$lines${index}`;
   const runs = modes.map(([mode, count]) => `${mode} ${count} `).join("");
   return [
-    `${input}${rsyncPath} ${options} >&2 || failed $?`,
+    // Kept until it has ended: one that cannot tell that its input was cut off leaves its other half behind, for ever.
+    `said=$({ ${input}${rsyncPath} ${options}; } 2>&1) || failed $?`,
     `laid${index} || {`,
     `class=${index} i=0 left=0 lines=${lines} modes='${runs}' u=$u${index} g=$g${index} f=$f${index}`,
     `plain${index} compare`,
@@ -248,6 +249,7 @@ function failed(classes: readonly BatchClass[], rsyncPath: string): string {
     "failed() {",
     "code=$1",
     "all_parts",
+    'printf "%s\\n" "$said" >&2',
     "version=",
     `case $code in 1 | 2 | 4) version=$(${rsyncPath} --version </dev/null 2>/dev/null) ;; esac`,
     'verdict failed rsync "$code" "${version%%"$nl"*}"',

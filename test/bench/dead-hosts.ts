@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { RepoReport } from "../../src/plan/status-report.ts";
-import type { FleetHost } from "../support/fleet.ts";
+import { until, type FleetHost } from "../support/fleet.ts";
 import type { Running, World } from "../support/world.ts";
 import { benchWorld, fileContents, inGit, startController, stopController } from "./bench-world.ts";
 import { median, ratio, seconds } from "./figures.ts";
@@ -59,15 +59,12 @@ async function mend(
   { faults, world }: { faults: HostFaults; world: World },
 ): Promise<void> {
   for (const host of dead) await faults.mend(fault, host);
-  const end = performance.now() + DEADLINE;
-  for (;;) {
+  const areWell = async () => {
     // What was under way when they died may fail only now.
     const { hosts } = await askSync(world);
-    const bad = hosts.filter(({ state }) => state !== "Synced");
-    if (bad.length === 0) return;
-    if (performance.now() > end) throw new Error(`${fault}: not synced after it was over: ${JSON.stringify(bad[0])}`);
-    await wait(1000);
-  }
+    return hosts.every(({ state }) => state === "Synced");
+  };
+  await until(areWell, DEADLINE, `all hosts to be synced after ${fault} was over`);
 }
 
 /** Commits, and how long they take to reach the hosts that are well. */

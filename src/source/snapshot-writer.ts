@@ -2,26 +2,30 @@ import { chmod, mkdir, open, symlink, writeFile } from "node:fs/promises";
 import { FssyncError } from "../model/errors.ts";
 import { displayPath, encodePath } from "../model/path.ts";
 import { isNeverSent } from "./excluded.ts";
+import type { LaidBlob, LaidBlobs } from "./laid-blobs.ts";
 import type { ObjectHeader, ObjectReader } from "./object-reader.ts";
-import { parseTreeObject, type TreeObjectEntry } from "./tree-object.ts";
+import { parseTreeObject } from "./tree-object.ts";
 
 const WHOLE_MAX = 1024 * 1024;
 const WRITES = 16;
 const LFS = Buffer.from("version https://git-lfs.github.com/spec/");
 const LFS_MAX = 1024;
 
-interface Pending {
-  readonly kind: TreeObjectEntry["kind"];
-  /** Relative to the snapshot; empty for its root. */
-  readonly path: string;
-}
+/** A tree or a file; the path of the root is empty. */
+type Pending = LaidBlob;
 
 /**
- * Writes the files of a tree into `folder`, which does not exist yet. At most some megabytes are held
- * in memory. Throws LfsPointer, InvalidPath, GitFailure, and what the file system throws; after that
- * neither the folder nor the reader is good for anything.
+ * Writes the files of a tree into `folder`, which does not exist yet, those that lie elsewhere as links; returns them. At
+ * most some megabytes are held in memory. Throws LfsPointer, InvalidPath, GitFailure, and what the file system throws;
+ * after that neither the folder nor the reader is good for anything.
  */
-export async function writeSnapshot(reader: ObjectReader, tree: string, folder: Buffer): Promise<void> {
+export async function writeSnapshot(
+  reader: ObjectReader,
+  tree: string,
+  folder: Buffer,
+  laid: LaidBlobs,
+): Promise<LaidBlob[]> {
+  const files: LaidBlob[] = [];
   const writes: Promise<void>[] = [];
   const later = (write: Promise<void>) => {
     // Its error is met by the Promise.all that comes.
@@ -29,7 +33,7 @@ export async function writeSnapshot(reader: ObjectReader, tree: string, folder: 
     writes.push(write);
   };
   // Answers come in the order of the requests, so the queue always tells what the next one is.
-  const pending: Pending[] = [{ kind: "tree", path: "" }];
+  const pending: Pending[] = [{ kind: "tree", id: tree, path: "" }];
   reader.request([tree]);
   try {
     for (let at = 0; at < pending.length; at++) {
@@ -39,8 +43,10 @@ export async function writeSnapshot(reader: ObjectReader, tree: string, folder: 
         const children = await readFolder(reader, header, item.path);
         await mkdir(onDisk(folder, item.path));
         later(openToAll(onDisk(folder, item.path)));
-        reader.request(children.map(({ id }) => id));
-        for (const child of children) pending.push(child);
+        const unlaid = await withoutLinked(children, folder, laid);
+        reader.request(unlaid.map(({ id }) => id));
+        for (const child of unlaid) pending.push(child);
+        for (const child of children) if (child.kind !== "tree") files.push(child);
       } else {
         const start = await readBlob(reader, header, item, onDisk(folder, item.path));
         later(start());
@@ -48,19 +54,24 @@ export async function writeSnapshot(reader: ObjectReader, tree: string, folder: 
       if (writes.length >= WRITES) await Promise.all(writes.splice(0));
     }
     await Promise.all(writes);
+    return files;
   } finally {
     await Promise.allSettled(writes);
   }
 }
 
-async function readFolder(
-  reader: ObjectReader,
-  header: ObjectHeader,
-  folder: string,
-): Promise<(Pending & { id: string })[]> {
+/** Links what lies elsewhere, and returns the others. */
+async function withoutLinked(children: readonly Pending[], folder: Buffer, laid: LaidBlobs): Promise<Pending[]> {
+  const linked = await Promise.all(
+    children.map(async (child) => child.kind !== "tree" && (await laid.link(child, onDisk(folder, child.path)))),
+  );
+  return children.filter((_, index) => !linked[index]);
+}
+
+async function readFolder(reader: ObjectReader, header: ObjectHeader, folder: string): Promise<Pending[]> {
   if (header.type !== "tree")
     throw new FssyncError("SourceUnavailable", `${header.id} is a ${header.type}, not a tree`);
-  const children: (Pending & { id: string })[] = [];
+  const children: Pending[] = [];
   for (const { kind, name, id } of parseTreeObject(await reader.content(header), header.id.length / 2)) {
     const path = folder === "" ? name : `${folder}/${name}`;
     if (name === "" || name === "." || name === ".." || name.includes("/")) {

@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { FssyncError } from "../model/errors.ts";
 import type { Git } from "./git.ts";
+import { LaidBlobs } from "./laid-blobs.ts";
 import { isObjectId } from "./ref-name.ts";
 import { ObjectReader } from "./object-reader.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
@@ -12,11 +13,13 @@ export class Snapshots implements AsyncDisposable {
   readonly #git: Git;
   readonly #present = new Set<string>();
   readonly #making = new Map<string, Promise<void>>();
+  readonly #laid: LaidBlobs;
   #temporary = 0;
 
   constructor(git: Git, root: string) {
     this.#git = git;
     this.root = root;
+    this.#laid = new LaidBlobs(root);
   }
 
   /** Takes over what an earlier process completed and removes what it did not. */
@@ -93,8 +96,9 @@ export class Snapshots implements AsyncDisposable {
   async #write(reader: ObjectReader, tree: string): Promise<void> {
     const folder = this.#temporaryName();
     try {
-      await writeSnapshot(reader, tree, Buffer.from(folder));
+      const files = await writeSnapshot(reader, tree, Buffer.from(folder), this.#laid);
       await rename(folder, join(this.root, tree));
+      this.#laid.remember(tree, files);
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       // What lies under a tree's name is complete, whoever put it there.

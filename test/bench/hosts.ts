@@ -1,4 +1,5 @@
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { World } from "../support/world.ts";
@@ -27,8 +28,12 @@ const TITLES = {
   all: `${FILES} changed files, warm`,
   nothing: "Nothing to do",
 };
-/** Commits of which the fixed part of one is the middle. */
-const FIXED_ROUNDS = 9;
+/** Commits of one file, of which the middle counts: a controller of days has seen many. */
+const COMMITS = 9;
+
+const BINDING = hasBinding()
+  ? "ssh2 with its binding, as in the image."
+  : "ssh2 in JavaScript, without the binding that `npm run build:crypto` builds.";
 
 type Step = (typeof STEPS)[number];
 type Found = Map<string, Record<Step, Measured[]>>;
@@ -57,7 +62,7 @@ export async function* withHosts(hosts: number, rounds: number): AsyncGenerator<
   await layAll(world, around);
   yield connectionTable(await connections(around));
   yield await verificationTable(around, rounds);
-  yield `${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}.\n`;
+  yield `${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}. ${BINDING}\n`;
 }
 
 async function measureRound(
@@ -72,19 +77,28 @@ async function measureRound(
   await wipe(world);
   await way.begin?.();
   try {
-    for (const step of STEPS) {
-      if (step === "changed") await bring([[CHANGING, `${contents.get(CHANGING)!}again\n`]], world, around);
-      if (step === "all")
-        await bring(
-          [...contents].map(([path, text]) => [path, `${text}all\n`]),
-          world,
-          around,
-        );
-      mine[step].push(await way[step]());
-    }
+    mine.first.push(await way.first());
+    mine.changed.push(medians(await commits(way, contents.get(CHANGING)!, world, around)));
+    await bring(
+      [...contents].map(([path, text]) => [path, `${text}all\n`]),
+      world,
+      around,
+    );
+    mine.all.push(await way.all());
+    mine.nothing.push(await way.nothing());
   } finally {
     await way.end?.();
   }
+}
+
+/** One file changes, again and again. */
+async function commits(way: Way, text: string, world: World, around: Surroundings): Promise<Measured[]> {
+  const found: Measured[] = [];
+  for (let commit = 1; commit <= COMMITS; commit += 1) {
+    await bring([[CHANGING, `${text}${commit}\n`]], world, around);
+    found.push(await way.changed());
+  }
+  return found;
 }
 
 /** Contents that nobody had before. */
@@ -99,6 +113,15 @@ async function bring(contents: Iterable<[string, string]>, world: World, around:
   for (const [path, text] of files) {
     await mkdir(dirname(join(around.files, path)), { recursive: true });
     await writeFile(join(around.files, path), text);
+  }
+}
+
+function hasBinding(): boolean {
+  try {
+    createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -127,7 +150,7 @@ async function oneHost(): Promise<Pick<Measured, "cpu" | "wall">> {
   try {
     await measuredSync(world, controller);
     const found: Measured[] = [];
-    for (let round = 0; round < FIXED_ROUNDS; round += 1) {
+    for (let round = 0; round < COMMITS; round += 1) {
       await world.repo.commit({ [`${APP}/${CHANGING}`]: `${round}\n` });
       found.push(await measuredSync(world, controller));
     }

@@ -177,6 +177,7 @@ export class Connection implements Pooled {
       this.#client.exec(bytes, (error, channel) => {
         if (error) return reject(error);
         if (packetOf(channel) < SMALLEST_PACKET) return reject(this.#lostToTinyPackets());
+        endsOnce(channel);
         begun?.(channel);
         resolve(channel);
       });
@@ -212,6 +213,14 @@ export class Connection implements Pooled {
     this.#error ??= error;
     this.destroy();
   }
+}
+
+/** ssh2 1.17 ends a channel once more when it has ended: each time an error is made, with its stack, for nobody. */
+function endsOnce(channel: ClientChannel): void {
+  const end = channel.end.bind(channel);
+  Object.assign(channel, {
+    end: (...args: Parameters<typeof end>) => (channel.writableEnded ? channel : end(...args)),
+  });
 }
 
 /** The host gives a number for why; a connection that ends has none. */

@@ -139,6 +139,44 @@ describe("kinds of files", () => {
     expect(await readdir(source.snapshotRoot)).toEqual([app.tree]);
   });
 
+  describe("files that lie in another snapshot", () => {
+    const inode = async (app: DesiredApp, path: string) => (await lstat(join(source.snapshotRoot, app.tree, path))).ino;
+
+    it("are links to it, and what changed is not", async () => {
+      const before = await web({
+        [`${WEB}/etc/a`]: "a\n",
+        [`${WEB}/etc/b`]: "b\n",
+        [`${WEB}/l`]: { symlink: "etc/a" },
+      });
+      await source.materialize([before.tree]);
+      const after = await web({ [`${WEB}/etc/b`]: "changed\n", [`${WEB}/etc/c`]: "a\n" });
+      expect(await snapshot(after, "etc/b")).toEqual(Buffer.from("changed\n"));
+      expect(await snapshot(before, "etc/b")).toEqual(Buffer.from("b\n"));
+      expect(await inode(after, "etc/a")).toBe(await inode(before, "etc/a"));
+      expect(await inode(after, "etc/c")).toBe(await inode(before, "etc/a"));
+      expect(await readlink(join(source.snapshotRoot, after.tree, "l"))).toBe("etc/a");
+    });
+
+    it("keep the mode of their own: the same content can be a program and none", async () => {
+      const plain = await web({ [`${WEB}/bin/a`]: "#!/bin/sh\n" });
+      await source.materialize([plain.tree]);
+      const program = await web({ [`${WEB}/bin/a`]: { executable: "#!/bin/sh\n" } });
+      await source.materialize([program.tree]);
+      const mode = async (app: DesiredApp) => (await lstat(join(source.snapshotRoot, app.tree, "bin/a"))).mode & 0o777;
+      expect([await mode(plain), await mode(program)]).toEqual([0o644, 0o755]);
+    });
+
+    it("are read from Git when that snapshot has gone", async () => {
+      const before = await web({ [`${WEB}/etc/a`]: "a\n", [`${WEB}/etc/b`]: "b\n" });
+      await source.materialize([before.tree]);
+      const after = await web({ [`${WEB}/etc/b`]: "changed\n" });
+      await source.collect({ trees: new Set(), commits: new Set() });
+      expect(await readdir(source.snapshotRoot)).toEqual([]);
+      expect(await snapshot(after, "etc/a")).toEqual(Buffer.from("a\n"));
+      expect(await snapshot(after, "etc/b")).toEqual(Buffer.from("changed\n"));
+    });
+  });
+
   it("never sends what is for Git or fssync", async () => {
     const own = [".gitattributes", ".gitkeep", ".gitignore", ".fssync.yaml", "etc/.gitkeep", "etc/.gitattributes"];
     const changes = Object.fromEntries(own.map((name) => [`${WEB}/${name}`, ""]));

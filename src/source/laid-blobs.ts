@@ -1,0 +1,53 @@
+import { link } from "node:fs/promises";
+import { encodePath } from "../model/path.ts";
+import { Lru } from "../model/lru.ts";
+import type { TreeObjectEntry } from "./tree-object.ts";
+
+/** Some hundred bytes each. */
+const REMEMBERED = 50_000;
+
+/** A file as it lies in a snapshot. */
+export interface LaidBlob {
+  readonly kind: TreeObjectEntry["kind"];
+  /** Git blob id. */
+  readonly id: string;
+  /** Relative to the snapshot. */
+  readonly path: string;
+}
+
+/**
+ * Where the blobs of snapshots lie: snapshots never change, so a commit of one file costs one file, and links to the others.
+ */
+export class LaidBlobs {
+  readonly #root: string;
+  readonly #places = new Lru<string, { readonly tree: string; readonly path: string }>(REMEMBERED);
+
+  /** `root` holds the snapshots by the ids of their trees. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** False when the blob must be written: it lies nowhere, or no more, or the file system makes no more links to it. */
+  async link({ kind, id }: Omit<LaidBlob, "path">, target: Buffer): Promise<boolean> {
+    const key = keyOf({ kind, id });
+    const place = this.#places.get(key);
+    if (!place) return false;
+    try {
+      await link(encodePath(`${this.#root}/${place.tree}/${place.path}`), target);
+      return true;
+    } catch {
+      this.#places.delete(key);
+      return false;
+    }
+  }
+
+  /** The files of a complete snapshot. */
+  remember(tree: string, blobs: Iterable<LaidBlob>): void {
+    for (const blob of blobs) this.#places.set(keyOf(blob), { tree, path: blob.path });
+  }
+}
+
+/** The same content can be a file, an executable one and the target of a symlink. */
+function keyOf({ kind, id }: Omit<LaidBlob, "path">): string {
+  return `${kind} ${id}`;
+}

@@ -61,7 +61,7 @@ export async function* withHosts(hosts: number, rounds: number): AsyncGenerator<
   yield fixedTable(await oneHost(), median(found.get(FSSYNC)!.changed.map(({ cpu }) => cpu)), hosts);
   await layAll(world, around);
   yield connectionTable(await connections(around));
-  yield await verificationTable(around, rounds);
+  yield await verificationTable(around);
   yield `${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}. ${BINDING}\n`;
 }
 
@@ -180,8 +180,8 @@ async function layAll(world: World, around: Surroundings): Promise<void> {
   await Promise.all(world.fleet.hosts.map(({ dir }) => cp(around.files, dir, { recursive: true })));
 }
 
-async function verificationTable(around: Surroundings, rounds: number): Promise<string> {
-  const ways = await verification(around, rounds);
+async function verificationTable(around: Surroundings): Promise<string> {
+  const ways = await verification(around);
   const rows = ways.map(({ name, measured: { wall, cpu, peak } }) => {
     return [name, seconds(wall), perHost(cpu, around.fleet.hosts.length), mib(peak)];
   });

@@ -177,6 +177,7 @@ describe("files that somebody changes on a host are told", () => {
     expect((await world.at(second))?.replaced).toMatchObject([
       { path: "/etc/a.conf", change: "conflict", kept: kept!.file },
     ]);
+    await until(() => messages(controller, LAID_OVER).length > 0, 5000, "the log to tell of it");
     expect(messages(controller, LAID_OVER)).toMatchObject([
       {
         event: DETECTED,

@@ -17,7 +17,9 @@ const headers = [packaged(), join(dirname(process.execPath), "..")].find(
 
 if (nodeGyp === undefined) throw new Error("node-gyp comes with npm: run this as `npm run build:crypto`");
 if (headers === undefined) throw new Error(`the headers of Node ${process.version} are not installed: run \`npm ci\``);
-const { status } = spawnSync(process.execPath, [nodeGyp, "rebuild", `--nodedir=${headers}`], {
+// Without it code for OpenSSL 1.1 is built, which cannot do chacha20-poly1305.
+const openssl = `--real_openssl_major=${process.versions.openssl.split(".")[0]}`;
+const { status } = spawnSync(process.execPath, [nodeGyp, "rebuild", `--nodedir=${headers}`, openssl], {
   cwd: folder,
   stdio: "inherit",
 });

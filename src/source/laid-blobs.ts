@@ -1,4 +1,4 @@
-import { link } from "node:fs/promises";
+import { link, rm } from "node:fs/promises";
 import { encodePath } from "../model/path.ts";
 import { Lru } from "../model/lru.ts";
 import type { TreeObjectEntry } from "./tree-object.ts";
@@ -37,6 +37,8 @@ export class LaidBlobs {
       return true;
     } catch {
       this.#places.delete(key);
+      // On NFS a link can be made and an error be told all the same.
+      await rm(target, { force: true });
       return false;
     }
   }

@@ -19,7 +19,7 @@ const DRAIN_DEADLINE = 25_000;
 const HANDOVER_DEADLINE = 1000;
 
 /** Milliseconds in which a controller of a large fleet has read what it knows. */
-const START_TAKES = 3000;
+const START_TAKES = 10_000;
 
 // A controller lives for months and works in bursts: its heap shall grow in small steps, not by four times what lives. Most
 // of what comes at the start is gone at once; then slower code is the price of a small heap, later it would be too high.

@@ -9,7 +9,7 @@ const HEADERS = 16 * 1024;
 /** A name in a path, percent-encoded or not: of a host at most 253 characters. */
 const PATH_PARAMETER = 1024;
 /** A thousand watchers must fit beside everybody else. */
-const CONNECTIONS = 4096;
+export const CONNECTIONS = 4096;
 /** A thousand watchers of one address must fit; nobody alone may have them all. */
 const FROM_ONE_ADDRESS = 1500;
 /** From the connection's first moment on, or the end of the request before. */

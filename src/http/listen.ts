@@ -1,12 +1,17 @@
 import { asFssyncError, FssyncError } from "../model/errors.ts";
+import { CONNECTIONS } from "./caps.ts";
 
 /** A server of Fastify, whatever its types are. */
 interface Listener {
-  listen(where: { host: string; port: number; listenTextResolver: () => string }): Promise<string>;
+  listen(where: { host: string; port: number } & typeof OPTIONS): Promise<string>;
 }
 
-/** For the log, where messages are constant. */
-const listenTextResolver = () => "HTTP server listens";
+const OPTIONS = {
+  /** All may come at the same moment: the kernel drops connections that find no place here, and nobody tells the client. */
+  backlog: CONNECTIONS,
+  /** For the log, where messages are constant. */
+  listenTextResolver: () => "HTTP server listens",
+};
 
 /** Listens on `address:port`, `[::1]:port` or `:port` (all addresses). Throws InvalidSpec when that cannot be. */
 export async function listen(server: Listener, listenOn: string, flag = "--listen"): Promise<string> {
@@ -17,7 +22,7 @@ export async function listen(server: Listener, listenOn: string, flag = "--liste
   }
   try {
     const host = match[1] ?? match[2];
-    return host ? await server.listen({ host, port, listenTextResolver }) : await listenOnAll(server, port);
+    return host ? await server.listen({ host, port, ...OPTIONS }) : await listenOnAll(server, port);
   } catch (error) {
     const { message } = asFssyncError(error);
     throw new FssyncError("InvalidSpec", `${flag} ${listenOn}: cannot listen there: ${message}`, { cause: error });
@@ -27,10 +32,10 @@ export async function listen(server: Listener, listenOn: string, flag = "--liste
 /** A kernel without IPv6 has no `::`. */
 async function listenOnAll(server: Listener, port: number): Promise<string> {
   try {
-    return await server.listen({ host: "::", port, listenTextResolver });
+    return await server.listen({ host: "::", port, ...OPTIONS });
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     if (!["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(code)) throw error;
-    return await server.listen({ host: "0.0.0.0", port, listenTextResolver });
+    return await server.listen({ host: "0.0.0.0", port, ...OPTIONS });
   }
 }

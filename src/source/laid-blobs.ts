@@ -1,10 +1,17 @@
-import { link, rm } from "node:fs/promises";
+import { link, lstat, rm } from "node:fs/promises";
 import { encodePath } from "../model/path.ts";
 import { Lru } from "../model/lru.ts";
 import type { TreeObjectEntry } from "./tree-object.ts";
 
 /** Some hundred bytes each. */
 const REMEMBERED = 50_000;
+
+interface Place {
+  readonly tree: string;
+  readonly path: string;
+  /** When the snapshot was complete, in ms since 1970. */
+  readonly completeAt: number;
+}
 
 /** A file as it lies in a snapshot. */
 export interface LaidBlob {
@@ -20,32 +27,36 @@ export interface LaidBlob {
  */
 export class LaidBlobs {
   readonly #root: string;
-  readonly #places = new Lru<string, { readonly tree: string; readonly path: string }>(REMEMBERED);
+  readonly #places = new Lru<string, Place>(REMEMBERED);
 
   /** `root` holds the snapshots by the ids of their trees. */
   constructor(root: string) {
     this.#root = root;
   }
 
-  /** False when the blob must be written: it lies nowhere, or no more, or the file system makes no more links to it. */
+  /**
+   * False when the blob must be written: it lies nowhere, or no more, or was written to since, or the file system makes no
+   * more links to it.
+   */
   async link({ kind, id }: Omit<LaidBlob, "path">, target: Buffer): Promise<boolean> {
     const key = keyOf({ kind, id });
     const place = this.#places.get(key);
     if (!place) return false;
     try {
       await link(encodePath(`${this.#root}/${place.tree}/${place.path}`), target);
-      return true;
+      if ((await lstat(target)).mtimeMs <= place.completeAt) return true;
     } catch {
-      this.#places.delete(key);
       // On NFS a link can be made and an error be told all the same.
-      await rm(target, { force: true });
-      return false;
     }
+    this.#places.delete(key);
+    await rm(target, { force: true });
+    return false;
   }
 
   /** The files of a complete snapshot. */
   remember(tree: string, blobs: Iterable<LaidBlob>): void {
-    for (const blob of blobs) this.#places.set(keyOf(blob), { tree, path: blob.path });
+    const completeAt = Date.now();
+    for (const blob of blobs) this.#places.set(keyOf(blob), { tree, path: blob.path, completeAt });
   }
 }
 

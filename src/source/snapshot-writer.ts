@@ -8,6 +8,8 @@ import { parseTreeObject } from "./tree-object.ts";
 
 const WHOLE_MAX = 1024 * 1024;
 const WRITES = 16;
+/** At once; a folder of 50,000 files would hold the event loop else. */
+const LINKS = 64;
 const LFS = Buffer.from("version https://git-lfs.github.com/spec/");
 const LFS_MAX = 1024;
 
@@ -62,10 +64,14 @@ export async function writeSnapshot(
 
 /** Links what lies elsewhere, and returns the others. */
 async function withoutLinked(children: readonly Pending[], folder: Buffer, laid: LaidBlobs): Promise<Pending[]> {
-  const linked = await Promise.all(
-    children.map(async (child) => child.kind !== "tree" && (await laid.link(child, onDisk(folder, child.path)))),
-  );
-  return children.filter((_, index) => !linked[index]);
+  const isLinked = async (child: Pending) => child.kind !== "tree" && laid.link(child, onDisk(folder, child.path));
+  const unlaid: Pending[] = [];
+  for (let at = 0; at < children.length; at += LINKS) {
+    const slice = children.slice(at, at + LINKS);
+    const linked = await Promise.all(slice.map(isLinked));
+    unlaid.push(...slice.filter((_, index) => !linked[index]));
+  }
+  return unlaid;
 }
 
 async function readFolder(reader: ObjectReader, header: ObjectHeader, folder: string): Promise<Pending[]> {

@@ -97,16 +97,19 @@ export class Snapshots implements AsyncDisposable {
     const folder = this.#temporaryName();
     try {
       const files = await writeSnapshot(reader, tree, Buffer.from(folder), this.#laid);
-      await rename(folder, join(this.root, tree));
+      await rename(folder, join(this.root, tree)).catch(unlessThere);
       this.#laid.remember(tree, files);
-    } catch (error) {
+    } finally {
       await rm(folder, { recursive: true, force: true });
-      // What lies under a tree's name is complete, whoever put it there.
-      if (!["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
 
   #temporaryName(): string {
     return join(this.root, `.tmp-${this.#temporary++}`);
   }
+}
+
+/** What lies under a tree's name is complete, whoever put it there. */
+function unlessThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
 }

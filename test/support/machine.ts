@@ -22,6 +22,29 @@ export function cpuTimeOf(work: () => unknown): number {
   return (user + system) / 1000;
 }
 
+/** CPU time of this thread, milliseconds. */
+export function threadTime(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+/** From now on: returns what ends the watch and says how long this thread held its event loop at most, in milliseconds of CPU. */
+export function watchTurns(): () => number {
+  let longest = 0;
+  let last = threadTime();
+  let next = setImmediate(turn);
+  function turn() {
+    const now = threadTime();
+    longest = Math.max(longest, now - last);
+    last = now;
+    next = setImmediate(turn);
+  }
+  return () => {
+    clearImmediate(next);
+    return longest;
+  };
+}
+
 /** Some of all that we do: maps, strings, JSON, hashes. */
 function standardWork(): number {
   const map = new Map<string, number>();

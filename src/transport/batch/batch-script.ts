@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { encodePath } from "../../model/path.ts";
+import { forAnyShell } from "../login-shell.ts";
 import { accountChecks, quote, type Ownership } from "../rsync-args.ts";
 import { BOUNDED, LEADER } from "../session.ts";
 import { readWords } from "./batch-args.ts";
@@ -9,7 +10,7 @@ import type { BatchClass, BatchPlan, Replaced } from "./batch-plan.ts";
 /** Longer texts are compared by their checksum. */
 const LONGEST_TEXT = 8 * 1024;
 
-/** Bytes of a command: one argument of a program can have 128 KiB, and what sshd is asked 256 KiB. */
+/** Bytes of a command, as the longest of shells has it: one argument of a program can have 128 KiB, and what sshd is asked 256 KiB. */
 const LONGEST_COMMAND = 100 * 1024;
 
 /** Bytes that every shell's `read` leaves as they are: dash has a use of its own for some of the others. */
@@ -46,7 +47,7 @@ export function batchCommand(plan: BatchPlan, sizes: readonly number[], host: Ba
   const lines = scriptLines(plan, sizes, host).join("\n");
   const several = sizes.length > 1 ? [HEAD_PROBE] : [];
   const whole = command([BOUNDED, BASICS, ...several, FUNCTIONS, lines], host);
-  const isShort = encodePath(whole).length <= LONGEST_COMMAND;
+  const isShort = forAnyShell(whole).length <= LONGEST_COMMAND;
   if (isShort && !plan.isHidden) return { command: whole, rest: Buffer.alloc(0), byHead: false };
   const rest = encodePath(`${lines}\n`);
   if (isShort && READABLE.test(rest.toString("latin1"))) {

@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { once, type EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
@@ -7,7 +7,7 @@ import type { Host } from "../../model/host.ts";
 import { encodePath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { Unsent, type Pooled } from "./pool.ts";
-import { keepSessionKeys } from "./session-keys.ts";
+import { exchangesKeys, keepSessionKeys } from "./session-keys.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 
 /** Bytes that are encrypted in one go. */
@@ -132,7 +132,8 @@ export class Connection implements Pooled {
   async write(channel: ClientChannel, input: Uint8Array, { more = false } = {}): Promise<void> {
     for (let at = 0; at < input.length && this.alive && channel.writable; at += SLICE) {
       await taken(channel, input.subarray(at, at + SLICE));
-      if (this.#socket.writableNeedDrain) await drained(this.#socket);
+      if (this.alive && exchangesKeys(this.#client)) await happened(this.#client, "handshake");
+      if (this.#socket.writableNeedDrain) await happened(this.#socket, "drain");
       else await setImmediate();
     }
     if (!more && channel.writable) channel.end();
@@ -244,9 +245,10 @@ async function taken(channel: ClientChannel, slice: Uint8Array): Promise<void> {
   channel.off("close", done);
 }
 
-async function drained(socket: Socket): Promise<void> {
+/** Resolves with the event, or when what it is awaited of has ended. */
+async function happened(of: EventEmitter, event: string): Promise<void> {
   const settled = new AbortController();
   const { signal } = settled;
-  await Promise.race([once(socket, "drain", { signal }), once(socket, "close", { signal })]).catch(() => undefined);
+  await Promise.race([once(of, event, { signal }), once(of, "close", { signal })]).catch(() => undefined);
   settled.abort();
 }

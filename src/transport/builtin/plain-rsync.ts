@@ -176,6 +176,7 @@ class RemoteRsync implements Disposable {
 
   /** Nobody waits for the last word of a host that says so much. */
   #flooded(): void {
+    this.#error ??= new FssyncError("ProtocolError", "the host prints without end; look at what its login does");
     this.stop();
     this.#ended.resolve();
   }

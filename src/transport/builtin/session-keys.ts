@@ -21,6 +21,11 @@ export function keepSessionKeys(client: Client): void {
   });
 }
 
+/** Whether new keys are being agreed on: until `handshake` ssh2 1.17 holds back, in memory, whatever is written. */
+export function exchangesKeys(client: Client): boolean {
+  return part(part(client, "_protocol"), "_kexinit") !== undefined;
+}
+
 function part(whole: unknown, name: string): unknown {
   return typeof whole === "object" && whole !== null ? Reflect.get(whole, name) : undefined;
 }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeRecord } from "../../support/factories.ts";
-import { here } from "../../support/machine.ts";
+import { here, threadTime, watchTurns } from "../../support/machine.ts";
 import { BigFleet } from "./big-fleet.ts";
 
 const ROUNDS = 3;
@@ -51,28 +51,6 @@ async function bestOf(name: string, path: string, change: () => void): Promise<R
   const { bytes } = rounds[0]!;
   console.log(`${name}: ${(bytes / 1e6).toFixed(2)} MB, CPU ${cpu!.toFixed(0)} ms, blocked ${blocked!.toFixed(1)} ms`);
   return { bytes, cpu: cpu!, blocked: blocked! };
-}
-
-function threadTime(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-}
-
-/** Returns what ends the watch and says how long the longest turn of the event loop took. */
-function watchTurns(): () => number {
-  let longest = 0;
-  let last = threadTime();
-  let next = setImmediate(turn);
-  function turn() {
-    const now = threadTime();
-    longest = Math.max(longest, now - last);
-    last = now;
-    next = setImmediate(turn);
-  }
-  return () => {
-    clearImmediate(next);
-    return longest;
-  };
 }
 
 function oneHost(): string {

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AppKey } from "../../../src/model/app.ts";
@@ -8,6 +8,7 @@ import type { DesiredApp } from "../../../src/model/manifest.ts";
 import { encodePath } from "../../../src/model/path.ts";
 import type { Discovery } from "../../../src/ports/git-source.ts";
 import type { GitMirrorSource } from "../../../src/source/git-source.ts";
+import { here, watchTurns } from "../../support/machine.ts";
 import { type Changes, makeRepo, type TestRepo } from "../../support/repo.ts";
 import { openSource, temporaryFolder, type TemporaryFolder } from "./open-source.ts";
 
@@ -164,6 +165,28 @@ describe("kinds of files", () => {
       await source.materialize([program.tree]);
       const mode = async (app: DesiredApp) => (await lstat(join(source.snapshotRoot, app.tree, "bin/a"))).mode & 0o777;
       expect([await mode(plain), await mode(program)]).toEqual([0o644, 0o755]);
+    });
+
+    it("are read from Git when somebody wrote to them since", async () => {
+      const before = await web({ [`${WEB}/etc/a`]: "a\n", [`${WEB}/etc/b`]: "b\n" });
+      await source.materialize([before.tree]);
+      const damaged = join(source.snapshotRoot, before.tree, "etc/a");
+      const soon = new Date(Date.now() + 1000);
+      await writeFile(damaged, "");
+      await utimes(damaged, soon, soon);
+      const after = await web({ [`${WEB}/etc/b`]: "changed\n" });
+      expect(await snapshot(after, "etc/a")).toEqual(Buffer.from("a\n"));
+    });
+
+    it("are many: whoever else works is not held up", async () => {
+      const names = Array.from({ length: 5000 }, (_, index) => `${WEB}/etc/${index}`);
+      const before = await web(Object.fromEntries(names.map((name) => [name, name])));
+      await source.materialize([before.tree]);
+      const after = await web({ [`${WEB}/etc/one`]: "more\n" });
+      const longest = watchTurns();
+      await source.materialize([after.tree]);
+      expect(longest()).toBeLessThan(here(100));
+      expect(await inode(after, "etc/4999")).toBe(await inode(before, "etc/4999"));
     });
 
     it("are read from Git when that snapshot has gone", async () => {

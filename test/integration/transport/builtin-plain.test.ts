@@ -160,6 +160,12 @@ describe("plain rsync through the connection", () => {
     expect(warned).toEqual([]);
   });
 
+  test("a host that prints without end is not waited for to the end of the time", async () => {
+    await machine.forceCommand("yes flood >&2");
+    expect(await sync({ "etc/a": "1" })).toBe("ProtocolError");
+    expect(programs()).toEqual([]);
+  });
+
   test("a host that reads no further holds rsync back: little of a large file is in memory", async () => {
     const hold = join(machine.dir, ".hold");
     writeFileSync(hold, "");

@@ -5,6 +5,7 @@ import type { HostChange, KnownFile } from "../../../../src/ports/transport.ts";
 import { planBatch, type BatchPlan } from "../../../../src/transport/batch/batch-plan.ts";
 import { batchCommand, isLong } from "../../../../src/transport/batch/batch-script.ts";
 import type { Contents } from "../../../../src/transport/batch/contents.ts";
+import { forAnyShell } from "../../../../src/transport/login-shell.ts";
 import { planPasses } from "../../../../src/transport/passes.ts";
 
 interface Spec {
@@ -111,7 +112,15 @@ describe("the command", () => {
       const plan = many(count);
       const made = batchCommand(plan, sizes(plan), host);
       expect(encodePath(made.command).length).toBeLessThan(128 * 1024);
-      expect(isLong(plan, made)).toBe(count >= 3000);
+      expect(isLong(plan, made)).toBe(count >= 1000);
+    }
+  });
+
+  test("is one that a shell takes that has to have it escaped", () => {
+    for (const count of [50, 100, 200, 400, 800]) {
+      const plan = many(count);
+      const { command } = batchCommand(plan, sizes(plan), host);
+      expect(forAnyShell(command).length, `${count} files`).toBeLessThan(128 * 1024);
     }
   });
 

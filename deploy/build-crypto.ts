@@ -1,5 +1,5 @@
 /**
- * Builds ssh2's optional binding, which halves the CPU of what is sent to hosts, for the Node that runs this:
+ * Builds ssh2's optional binding, which encrypts for less CPU than JavaScript, for the Node that runs this:
  * `npm run build:crypto`. Needs make, g++ and python3, and no network. Without it fssync does the same work in JavaScript.
  */
 import { spawnSync } from "node:child_process";
@@ -19,10 +19,9 @@ if (nodeGyp === undefined) throw new Error("node-gyp comes with npm: run this as
 if (headers === undefined) throw new Error(`the headers of Node ${process.version} are not installed: run \`npm ci\``);
 // Without it code for OpenSSL 1.1 is built, which cannot do chacha20-poly1305.
 const openssl = `--real_openssl_major=${process.versions.openssl.split(".")[0]}`;
-const { status } = spawnSync(process.execPath, [nodeGyp, "rebuild", `--nodedir=${headers}`, openssl], {
-  cwd: folder,
-  stdio: "inherit",
-});
+// What npm is set to by its user comes before arguments.
+const env = { ...process.env, npm_config_nodedir: headers };
+const { status } = spawnSync(process.execPath, [nodeGyp, "rebuild", openssl], { cwd: folder, env, stdio: "inherit" });
 if (status !== 0) throw new Error("node-gyp could not build it: it needs make, g++ and python3");
 require(join(folder, "build/Release/sshcrypto.node"));
 await rm(join(folder, "build/Release/obj.target"), { recursive: true });

@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { hasSsh2Binding } from "../support/machine.ts";
 import type { World } from "../support/world.ts";
 import { APP, benchWorld, fileContents, inGit, startController, stopController } from "./bench-world.ts";
 import { connections, type OpenedConnections } from "./connections.ts";
@@ -31,7 +31,7 @@ const TITLES = {
 /** Commits of one file, of which the middle counts: a controller of days has seen many. */
 const COMMITS = 9;
 
-const BINDING = hasBinding()
+const BINDING = hasSsh2Binding()
   ? "ssh2 with its binding, as in the image."
   : "ssh2 in JavaScript, without the binding that `npm run build:crypto` builds.";
 
@@ -113,15 +113,6 @@ async function bring(contents: Iterable<[string, string]>, world: World, around:
   for (const [path, text] of files) {
     await mkdir(dirname(join(around.files, path)), { recursive: true });
     await writeFile(join(around.files, path), text);
-  }
-}
-
-function hasBinding(): boolean {
-  try {
-    createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
-    return true;
-  } catch {
-    return false;
   }
 }
 

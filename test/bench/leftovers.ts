@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { descendants } from "../support/fleet/processes.ts";
-import type { FleetHost } from "../support/fleet.ts";
+import { until, type FleetHost } from "../support/fleet.ts";
 import type { Running, World } from "../support/world.ts";
 
 /** What a controller and the hosts have open and running. */
@@ -30,6 +30,24 @@ export function heldNow(world: World, { child }: Running): Held {
     sessions: hosts.filter(isSession).length,
     strays: hosts.filter((title) => !isSession(title)),
   };
+}
+
+/** When nothing is done any more what is not needed ends; what is held at the deadline when it does not. */
+export async function heldWhenQuiet(
+  world: World,
+  controller: Running,
+  { deadline, before }: { readonly deadline: number; readonly before: Held },
+): Promise<Held> {
+  let held = before;
+  const isQuiet = () => {
+    held = heldNow(world, controller);
+    const { strays, sessions, sockets, children } = held;
+    // A look at Git holds some of both for a moment.
+    const isBack = sockets <= before.sockets && children <= before.children;
+    return strays.length === 0 && sessions <= world.fleet.hosts.length && isBack;
+  };
+  await until(isQuiet, deadline, "what nobody needs to end").catch(() => undefined);
+  return held;
 }
 
 /** What runs on the hosts, and is no sshd that waits for connections, when no controller runs. */

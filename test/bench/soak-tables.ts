@@ -1,11 +1,11 @@
 import { formatDuration, parseDuration } from "../../src/model/duration.ts";
 import { until } from "../support/fleet.ts";
-import type { Running, World } from "../support/world.ts";
+import type { World } from "../support/world.ts";
 import { benchWorld, fileContents, startController, stopController } from "./bench-world.ts";
 import { mib } from "./figures.ts";
 import { askSync } from "./fssync-way.ts";
 import { noticeDeadConnections } from "./host-faults.ts";
-import { heldNow, leftInDataDir, leftOnHosts, wrongOnHost, type Held } from "./leftovers.ts";
+import { heldNow, heldWhenQuiet, leftInDataDir, leftOnHosts, wrongOnHost, type Held } from "./leftovers.ts";
 import { markdown } from "./markdown.ts";
 import { memoryInUse, type MemoryInUse } from "./probe.ts";
 import { Soak } from "./soak.ts";
@@ -51,23 +51,13 @@ export async function* soakTables(length: string, hosts: number): AsyncGenerator
       process.stderr.write(minuteLine(minutes.at(-1)!, soak));
     }
     await soak.calm(DEADLINE);
-    const after = await settled(world, controller);
+    const after = await heldWhenQuiet(world, controller, { deadline: QUIET, before });
     yield summary({ soak, seed, hosts, minutes, before, after });
     yield wrongTable(world, soak.files);
   } finally {
     await stopController(controller);
   }
   yield await leftTable(world);
-}
-
-/** When nothing is done any more what is not needed ends. */
-async function settled(world: World, controller: Running): Promise<Held> {
-  const quiet = () => {
-    const { strays, sessions } = heldNow(world, controller);
-    return strays.length === 0 && sessions <= world.fleet.hosts.length;
-  };
-  await until(quiet, QUIET, "the hosts to be quiet").catch(() => undefined);
-  return heldNow(world, controller);
 }
 
 function minuteLine({ at, memory, held }: Minute, { done }: Soak): string {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { fileContents, inGit } from "../bench/bench-world.ts";
 import { noticeDeadConnections } from "../bench/host-faults.ts";
-import { heldNow, leftInDataDir, leftOnHosts, wrongOnHost } from "../bench/leftovers.ts";
+import { heldNow, heldWhenQuiet, leftInDataDir, leftOnHosts, wrongOnHost } from "../bench/leftovers.ts";
 import { Soak } from "../bench/soak.ts";
 import { namespaceUnavailable, until } from "../support/fleet.ts";
 import { World } from "../support/world.ts";
@@ -35,13 +35,7 @@ describe.skipIf(namespaceUnavailable() !== undefined)("commits while connections
       await soak.calm(90_000);
 
       expect(soak.done.commits).toBeGreaterThan(5);
-      const now = () => heldNow(world, controller.running);
-      const quiet = () => {
-        const { strays, sessions, sockets } = now();
-        return strays.length === 0 && sessions <= HOSTS && sockets <= before.sockets;
-      };
-      await until(quiet, SOON, "what nobody needs to end").catch(() => undefined);
-      const after = now();
+      const after = await heldWhenQuiet(world, controller.running, { deadline: SOON, before });
       expect(after.strays).toEqual([]);
       expect(after.sockets).toBeLessThanOrEqual(before.sockets);
       expect(after.children).toBeLessThanOrEqual(before.children);

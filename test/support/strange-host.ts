@@ -1,6 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AddressInfo, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import ssh2, { type Connection, type Server } from "ssh2";
+import { makeKey } from "./fleet/sshd.ts";
 
 interface Protocol {
   channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;
@@ -35,8 +39,7 @@ export class StrangeHost implements AsyncDisposable {
 
   private constructor(options: StrangeHostOptions) {
     this.#undo = options.packetSize === undefined ? () => undefined : announce(options.packetSize);
-    const { private: key } = ssh2.utils.generateKeyPairSync("ed25519");
-    this.#server = new ssh2.Server({ hostKeys: [key] }, (client) => this.#serve(client, options));
+    this.#server = new ssh2.Server({ hostKeys: [newKey()] }, (client) => this.#serve(client, options));
   }
 
   static async start(options: StrangeHostOptions): Promise<StrangeHost> {
@@ -102,4 +105,15 @@ function flood(stream: NodeJS.WritableStream, client: Connection): void {
     else stream.once("drain", go);
   };
   go();
+}
+
+/** ssh2's own keys are malformed now and then. */
+function newKey(): Buffer {
+  const dir = mkdtempSync(join(tmpdir(), "strange-"));
+  try {
+    makeKey(join(dir, "key"));
+    return readFileSync(join(dir, "key"));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 }

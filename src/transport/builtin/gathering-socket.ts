@@ -11,6 +11,14 @@ export class GatheringSocket extends Socket {
     this.once("connect", () => this.#gather());
   }
 
+  /**
+   * Its end is its close: nobody here needs a half of a connection. `resetAndDestroy` beside libuv's shutdown leaves the
+   * socket open for ever and never tells of its close (Node 24).
+   */
+  override _final(callback: (error?: Error | null) => void): void {
+    callback();
+  }
+
   #gather(): void {
     const write = this.write.bind(this);
     const gathered = (...args: Parameters<typeof write>) => {

@@ -18,6 +18,21 @@ class Counted extends GatheringSocket {
   }
 }
 
+test("who is reset right after the end has closed", async () => {
+  await using server = createServer((peer) => peer.on("error", () => undefined).resume());
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = new GatheringSocket();
+  socket.connect((server.address() as AddressInfo).port, "127.0.0.1");
+  await once(socket, "connect");
+  const closed = once(socket, "close");
+  socket.end("goodbye");
+  await new Promise((resolve) => process.nextTick(resolve));
+  await Promise.resolve();
+  socket.resetAndDestroy();
+  await closed;
+});
+
 test("what is written in one turn leaves in one go, in its order, and the next turn in the next", async () => {
   await using server = createServer();
   server.listen(0, "127.0.0.1");
@@ -33,8 +48,8 @@ test("what is written in one turn leaves in one go, in its order, and the next t
   await new Promise((resolve) => setImmediate(resolve));
   for (const piece of ["d", "e"]) socket.write(piece);
   socket.end("f");
+  socket.destroySoon();
   await once(peer, "end");
   expect(Buffer.concat(seen).toString()).toBe("abcdef");
   expect(socket.sent).toBe(2);
-  socket.destroy();
 });

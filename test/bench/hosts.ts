@@ -1,7 +1,6 @@
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { hasSsh2Binding } from "../support/machine.ts";
 import type { World } from "../support/world.ts";
 import { APP, benchWorld, fileContents, inGit, startController, stopController } from "./bench-world.ts";
 import { connections, type OpenedConnections } from "./connections.ts";
@@ -31,10 +30,6 @@ const TITLES = {
 /** Commits of one file, of which the middle counts: a controller of days has seen many. */
 const COMMITS = 9;
 
-const BINDING = hasSsh2Binding()
-  ? "ssh2 with its binding, as in the image."
-  : "ssh2 in JavaScript, without the binding that `npm run build:crypto` builds.";
-
 type Step = (typeof STEPS)[number];
 type Found = Map<string, Record<Step, Measured[]>>;
 
@@ -62,7 +57,7 @@ export async function* withHosts(hosts: number, rounds: number): AsyncGenerator<
   await layAll(world, around);
   yield connectionTable(await connections(around));
   yield await verificationTable(around);
-  yield `${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}. ${BINDING}\n`;
+  yield `${hosts} sshd hosts on loopback, on the same cores; medians of ${rounds}.\n`;
 }
 
 async function measureRound(

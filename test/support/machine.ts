@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { createRequire } from "node:module";
 
 /** CPU time of `standardWork` on the machine that the limits of the tests were set on, milliseconds. */
 const REFERENCE = 13;
@@ -44,16 +43,6 @@ export function watchTurns(): () => number {
     clearImmediate(next);
     return longest;
   };
-}
-
-/** Whether ssh2 encrypts in C++ (`npm run build:crypto`). */
-export function hasSsh2Binding(): boolean {
-  try {
-    createRequire(import.meta.url)("ssh2/lib/protocol/crypto/build/Release/sshcrypto.node");
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Some of all that we do: maps, strings, JSON, hashes. */

@@ -3,8 +3,9 @@ import { createRequire } from "node:module";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import ssh2, { type Connection, type Server } from "ssh2";
+import type { Connection, Server } from "ssh2";
 import { makeKey } from "./fleet/sshd.ts";
+import ssh2 from "../../src/transport/builtin/ssh2.ts";
 
 interface Protocol {
   channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;

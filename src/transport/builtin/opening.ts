@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import ssh2 from "ssh2";
 import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -12,6 +11,7 @@ import type { HostKeys } from "./host-keys.ts";
 import { Limit } from "../limit.ts";
 import type { Names, Resolved } from "./names.ts";
 import type { Attempt } from "./login.ts";
+import ssh2 from "./ssh2.ts";
 
 /**
  * Milliseconds after which the kernel asks the host's whether it is still there, each second, ten times: what is

@@ -1,7 +1,7 @@
 import { createSecretKey } from "node:crypto";
 import type { Client } from "ssh2";
 
-/** Where ssh2 1.17 keeps the keys of AES-GCM when its optional native binding is not built. */
+/** Where ssh2 1.17 keeps the keys of AES-GCM. */
 const PLACES = [
   ["_cipher", "_encKey"],
   ["_decipher", "_decipherKey"],

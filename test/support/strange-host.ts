@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Connection, Server } from "ssh2";
 import { makeKey } from "./fleet/sshd.ts";
-import ssh2 from "../../src/transport/builtin/ssh2.ts";
+import { ssh2 } from "../../src/transport/builtin/ssh2.ts";
 
 interface Protocol {
   channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;

@@ -4,7 +4,7 @@ import type { ParsedKey } from "ssh2";
 import { FssyncError } from "../../model/errors.ts";
 import { fields, shownKey, type PublicKey } from "./public-key.ts";
 import type { Locked, Unlocked } from "./unlock.ts";
-import ssh2 from "./ssh2.ts";
+import { ssh2 } from "./ssh2.ts";
 
 /** Beside this module, whether it is the source or built. */
 const UNLOCK = new URL(import.meta.url.replace(/identity(\.\w+)$/, "unlock$1"));

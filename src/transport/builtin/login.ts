@@ -2,7 +2,7 @@ import type { AuthHandlerMiddleware, IdentityCallback, ParsedKey } from "ssh2";
 import type { Host } from "../../model/host.ts";
 import type { Identity } from "./identity.ts";
 import { describeKey, shownKey } from "./public-key.ts";
-import ssh2 from "./ssh2.ts";
+import { ssh2 } from "./ssh2.ts";
 
 /** An agent that signs with keys which it does not give away. */
 export interface Agent {

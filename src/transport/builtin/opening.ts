@@ -11,7 +11,7 @@ import type { HostKeys } from "./host-keys.ts";
 import { Limit } from "../limit.ts";
 import type { Names, Resolved } from "./names.ts";
 import type { Attempt } from "./login.ts";
-import ssh2 from "./ssh2.ts";
+import { ssh2 } from "./ssh2.ts";
 
 /**
  * Milliseconds after which the kernel asks the host's whether it is still there, each second, ten times: what is

@@ -1,4 +1,5 @@
 import { createRequire, registerHooks } from "node:module";
+import type * as Ssh2 from "ssh2";
 
 /** What ssh2 1.17 loads where its install script was let run and found a compiler. */
 const BINDING = "sshcrypto.node";
@@ -7,7 +8,7 @@ const BINDING = "sshcrypto.node";
  * ssh2, in JavaScript wherever it is installed. Objects of its native binding end the whole process now and then: some
  * collections of garbage belong to no context, and `node::ObjectWrap` of Node 24.21 asks for one when it is freed.
  */
-function withoutBinding(): typeof import("ssh2") {
+function withoutBinding(): typeof Ssh2 {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
       if (specifier.endsWith(BINDING)) throw new Error("fssync uses no native code of ssh2");
@@ -15,10 +16,10 @@ function withoutBinding(): typeof import("ssh2") {
     },
   });
   try {
-    return createRequire(import.meta.url)("ssh2") as typeof import("ssh2");
+    return createRequire(import.meta.url)("ssh2") as typeof Ssh2;
   } finally {
     hooks.deregister();
   }
 }
 
-export default withoutBinding();
+export const ssh2 = withoutBinding();

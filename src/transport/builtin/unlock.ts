@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import ssh2 from "./ssh2.ts";
+import { ssh2 } from "./ssh2.ts";
 
 /** What the thread is given. */
 export interface Locked {

@@ -4,7 +4,7 @@ import type { ParsedKey } from "ssh2";
 import type { Clock } from "../../ports/clock.ts";
 import { foreignType, isEncrypted, parseIdentity, type Identity } from "./identity.ts";
 import type { Agent, Login } from "./login.ts";
-import ssh2 from "./ssh2.ts";
+import { ssh2 } from "./ssh2.ts";
 
 /** Names in `~/.ssh` that OpenSSH tries, in its order. */
 const DEFAULT_NAMES = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk"];

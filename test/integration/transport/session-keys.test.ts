@@ -4,7 +4,7 @@ import { KeyObject } from "node:crypto";
 import { expect, test } from "vitest";
 import { keepSessionKeys } from "../../../src/transport/builtin/session-keys.ts";
 import { startFleet } from "../../support/fleet.ts";
-import ssh2 from "../../../src/transport/builtin/ssh2.ts";
+import { ssh2 } from "../../../src/transport/builtin/ssh2.ts";
 
 interface Inside {
   readonly _protocol: {

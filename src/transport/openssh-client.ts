@@ -18,6 +18,9 @@ export interface OpenSshClientOptions {
   readonly log: Logger;
 }
 
+/** What rsync says when a pipe to ssh has ended: by reading it, or by writing to it. */
+const CUT = /connection unexpectedly closed|safe_write failed/;
+
 /** The machine's own ssh: a process for each command, over one persistent connection per host. */
 export class OpenSshClient implements SshClient {
   readonly #options: OpenSshClientOptions;
@@ -75,8 +78,8 @@ export class OpenSshClient implements SshClient {
   /** A connection that may be dead, or on which the host may still be at work, is not used again. */
   async #afterFailure(host: Host, error: FssyncError): Promise<FssyncError> {
     this.#options.log.debug({ host: host.key, reason: error.reason, message: error.message }, "host failed");
-    if (error.reason === "ProtocolError" && error.message.includes("connection unexpectedly closed")) {
-      // rsync saw its input end and says no more; whether the connection ended under it, its master knows.
+    if (error.reason === "ProtocolError" && CUT.test(error.message)) {
+      // rsync saw one of its pipes end and says no more; whether the connection ended under it, its master knows.
       if (!(await this.#masters.lives(host))) return this.#lost(host, error);
     }
     if (KEYS_MAY_BE_OLD.has(error.reason)) this.#options.files.expire();

@@ -154,7 +154,10 @@ describe.each([
     const { result } = await copy(start, "a", destroy);
     // Its own or the connector's, whichever it sees first.
     expect([12, 255]).toContain(result.exitCode);
-    expect(result.stderr).toContain("connection unexpectedly closed (0 bytes received so far)");
+    // It may write before it reads.
+    expect(result.stderr).toMatch(
+      /connection unexpectedly closed \(0 bytes received so far\)|safe_write failed.*Broken pipe/,
+    );
     await until(() => running().length === 0, 10_000, "the programs to end");
   });
 

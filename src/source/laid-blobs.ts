@@ -44,7 +44,7 @@ export class LaidBlobs {
     if (!place) return false;
     try {
       await link(encodePath(`${this.#root}/${place.tree}/${place.path}`), target);
-      if ((await lstat(target)).mtimeMs <= place.completeAt) return true;
+      if (Math.floor((await lstat(target)).mtimeMs) <= place.completeAt) return true;
     } catch {
       // On NFS a link can be made and an error be told all the same.
     }

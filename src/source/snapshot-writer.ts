@@ -68,8 +68,11 @@ async function withoutLinked(children: readonly Pending[], folder: Buffer, laid:
   const unlaid: Pending[] = [];
   for (let at = 0; at < children.length; at += LINKS) {
     const slice = children.slice(at, at + LINKS);
-    const linked = await Promise.all(slice.map(isLinked));
-    unlaid.push(...slice.filter((_, index) => !linked[index]));
+    const outcomes = await Promise.allSettled(slice.map(isLinked));
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.status === "rejected") throw outcome.reason;
+      if (!outcome.value) unlaid.push(slice[index]!);
+    }
   }
   return unlaid;
 }

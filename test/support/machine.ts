@@ -33,14 +33,18 @@ export function watchTurns(): () => number {
   let longest = 0;
   let last = threadTime();
   let next = setImmediate(turn);
-  function turn() {
+  function look() {
     const now = threadTime();
     longest = Math.max(longest, now - last);
     last = now;
+  }
+  function turn() {
+    look();
     next = setImmediate(turn);
   }
   return () => {
     clearImmediate(next);
+    look();
     return longest;
   };
 }

@@ -8,6 +8,7 @@ import { makeKey } from "./fleet/sshd.ts";
 import { ssh2 } from "../../src/transport/builtin/ssh2.ts";
 
 interface Protocol {
+  disconnect(reason: number): void;
   channelOpenConfirm(remote: number, local: number, window: number, packetSize: number): void;
   ping(): void;
 }
@@ -21,11 +22,16 @@ interface Inner {
 const require = createRequire(import.meta.url);
 const protocols = (require("ssh2/lib/protocol/Protocol.js") as { readonly prototype: Protocol }).prototype;
 
+/** Of SSH's disconnect (RFC 4253, 11.1): the only reason that is no error to ssh2. */
+const BY_APPLICATION = 11;
+
 interface StrangeHostOptions {
   /** Bytes that it takes in a packet. */
   readonly packetSize?: number;
   /** Asks for answers as fast as it can once somebody is logged in, and reads none. */
   readonly asks?: boolean;
+  /** Says goodbye to a command, and leaves it to the other to close. */
+  readonly leaves?: boolean;
   /** Says this to each command without an end. */
   readonly floods?: "stdout" | "stderr";
 }
@@ -59,7 +65,7 @@ export class StrangeHost implements AsyncDisposable {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  #serve(client: Connection, { asks, floods }: StrangeHostOptions): void {
+  #serve(client: Connection, { asks, leaves, floods }: StrangeHostOptions): void {
     this.#clients.add(client);
     client.on("error", () => undefined).on("authentication", (attempt) => attempt.accept());
     client.on("ready", () => asks && ask(inner(client)));
@@ -67,6 +73,7 @@ export class StrangeHost implements AsyncDisposable {
       const session = accept();
       session.on("exec", (begin) => {
         const channel = begin();
+        if (leaves) inner(client)._protocol.disconnect(BY_APPLICATION);
         channel.on("error", () => undefined).on("data", (chunk: Buffer) => (this.received += chunk.length));
         if (floods) flood(floods === "stdout" ? channel : channel.stderr, client);
       });

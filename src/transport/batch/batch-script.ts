@@ -47,7 +47,7 @@ export function batchCommand(plan: BatchPlan, sizes: readonly number[], host: Ba
   const lines = scriptLines(plan, sizes, host).join("\n");
   const several = sizes.length > 1 ? [HEAD_PROBE] : [];
   const whole = command([BOUNDED, BASICS, ...several, FUNCTIONS, lines], host);
-  const isShort = forAnyShell(whole).length <= LONGEST_COMMAND;
+  const isShort = encodePath(whole).length <= LONGEST_COMMAND && forAnyShell(whole).length <= LONGEST_COMMAND;
   if (isShort && !plan.isHidden) return { command: whole, rest: Buffer.alloc(0), byHead: false };
   const rest = encodePath(`${lines}\n`);
   if (isShort && READABLE.test(rest.toString("latin1"))) {

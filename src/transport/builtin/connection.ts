@@ -1,4 +1,4 @@
-import { once, type EventEmitter } from "node:events";
+import type { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
@@ -247,8 +247,9 @@ async function taken(channel: ClientChannel, slice: Uint8Array): Promise<void> {
 
 /** Resolves with the event, or when what it is awaited of has ended. */
 async function happened(of: EventEmitter, event: string): Promise<void> {
-  const settled = new AbortController();
-  const { signal } = settled;
-  await Promise.race([once(of, event, { signal }), once(of, "close", { signal })]).catch(() => undefined);
-  settled.abort();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  of.once(event, done).once("close", done);
+  await promise;
+  of.off(event, done).off("close", done);
 }

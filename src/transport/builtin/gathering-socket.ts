@@ -12,10 +12,11 @@ export class GatheringSocket extends Socket {
   }
 
   /**
-   * Its end is its close: nobody here needs a half of a connection. `resetAndDestroy` beside libuv's shutdown leaves the
-   * socket open for ever and never tells of its close (Node 24).
+   * Its end is its close, whatever the host does: nobody here needs a half of a connection. `resetAndDestroy` beside libuv's
+   * shutdown leaves the socket open for ever and never tells of its close (Node 24).
    */
   override _final(callback: (error?: Error | null) => void): void {
+    this.once("finish", () => this.destroy());
     callback();
   }
 

@@ -1,8 +1,8 @@
 import { createRequire, registerHooks } from "node:module";
 import type * as Ssh2 from "ssh2";
 
-/** What ssh2 1.17 loads where its install script was let run and found a compiler. */
-const BINDING = "sshcrypto.node";
+/** ssh2 1.17 and its `cpu-features` load native code where their install scripts were let run and found a compiler. */
+const NATIVE = ".node";
 
 /**
  * ssh2, in JavaScript wherever it is installed. Objects of its native binding end the whole process now and then: some
@@ -11,7 +11,7 @@ const BINDING = "sshcrypto.node";
 function withoutBinding(): typeof Ssh2 {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
-      if (specifier.endsWith(BINDING)) throw new Error("fssync uses no native code of ssh2");
+      if (specifier.endsWith(NATIVE)) throw new Error("fssync uses no native code of ssh2");
       return next(specifier, context);
     },
   });

@@ -276,8 +276,9 @@ describe("connections inside the process", () => {
       let other: Socket | undefined;
       // Who asked whether sshd is up may still count.
       const isGreeted = async () => {
+        other?.destroy();
         other = connect(busy.port, "127.0.0.1");
-        const [greeting] = await once(other, "data");
+        const [greeting] = await Promise.race([once(other, "data"), once(other, "close")]);
         return String(greeting).startsWith("SSH-");
       };
       await until(isGreeted, 5000, "another to log in");
@@ -356,10 +357,18 @@ describe("connections inside the process", () => {
       },
     );
 
+    test("that say goodbye and do not close are left, and what they did not do is ConnectionLost", async () => {
+      await using host = await StrangeHost.start({ leaves: true });
+      const connection = await opened(host);
+      expect(await reasonOf(run(connection, "true"))).toBe("ConnectionLost");
+      await connection.ended;
+      expect(connection.alive).toBe(false);
+    });
+
     test("that ask and ask while they are idle are left", async () => {
       await using host = await StrangeHost.start({ asks: true });
       const connection = await opened(host);
-      await until(() => !connection.alive, here(5000), "the connection to be left");
+      await until(() => !connection.alive, 20_000, "the connection to be left");
     });
 
     test("leave nothing behind when the opening is aborted, at whatever point", async () => {

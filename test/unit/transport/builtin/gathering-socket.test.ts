@@ -47,9 +47,10 @@ test("what is written in one turn leaves in one go, in its order, and the next t
   for (const piece of ["a", "b", "c"]) socket.write(piece);
   await new Promise((resolve) => setImmediate(resolve));
   for (const piece of ["d", "e"]) socket.write(piece);
+  const closed = once(socket, "close");
   socket.end("f");
-  socket.destroySoon();
-  await once(peer, "end");
+  // Although the peer has not said that it has nothing more to say.
+  await Promise.all([once(peer, "end"), closed]);
   expect(Buffer.concat(seen).toString()).toBe("abcdef");
   expect(socket.sent).toBe(2);
 });

@@ -7,7 +7,7 @@ import { createRequire, registerHooks } from "node:module";
 const found = [];
 registerHooks({
   resolve(specifier, context, next) {
-    if (specifier.endsWith("sshcrypto.node")) found.push(specifier);
+    if (specifier.endsWith(".node")) found.push(specifier);
     return next(specifier, context);
   },
 });
@@ -16,7 +16,7 @@ else createRequire(process.argv[2])("ssh2");
 console.log(JSON.stringify(found));
 `;
 
-test("ssh2's native binding is not even looked for, as it would be without us", () => {
+test("native code of ssh2 is not even looked for, as it would be without us", () => {
   const module = new URL("../../../../src/transport/builtin/ssh2.ts", import.meta.url).href;
   const lookedFor = (who: string) => {
     const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", LOOKED_FOR, who, module], {
@@ -25,6 +25,6 @@ test("ssh2's native binding is not even looked for, as it would be without us", 
     expect(stderr).toBe("");
     return JSON.parse(stdout) as string[];
   };
-  expect(lookedFor("ssh2")).toHaveLength(1);
+  expect(lookedFor("ssh2").join()).toContain("sshcrypto.node");
   expect(lookedFor("fssync")).toEqual([]);
 });

@@ -6,6 +6,7 @@ import { asFssyncError, FssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import { encodePath } from "../../model/path.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { sparePackets } from "./packets.ts";
 import { Unsent, type Pooled } from "./pool.ts";
 import { exchangesKeys, keepSessionKeys } from "./session-keys.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
@@ -64,6 +65,7 @@ export class Connection implements Pooled {
       clock,
     });
     keepSessionKeys(client);
+    sparePackets(client);
     socket.on("data", (chunk: Buffer) => this.#heard(chunk.length));
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;

@@ -208,13 +208,25 @@ describe("connections inside the process", () => {
       expect(await reasonOf(work)).toBe("Interrupted");
     });
 
-    test("with much input, on many hosts at once, leave time for everything else", async () => {
+    test("with much input, on many hosts at once, leave time for everything else, and each host gets its own", async () => {
       const connections = await Promise.all(Array.from({ length: 16 }, () => opened(machine)));
-      const input = randomBytes(4_000_000);
+      const inputs = connections.map(() => randomBytes(4_000_000));
       const longest = watchTurns();
-      const results = await Promise.all(connections.map((each) => run(each, "cat >/dev/null", { input })));
-      expect(new Set(results.map(({ exitCode }) => exitCode))).toEqual(new Set([0]));
+      const results = await Promise.all(connections.map((each, at) => run(each, "sha256sum", { input: inputs[at]! })));
       expect(longest()).toBeLessThan(here(50));
+      const digests = inputs.map((input) => `${createHash("sha256").update(input).digest("hex")}  -\n`);
+      expect(results.map(({ stdout }) => stdout)).toEqual(digests);
+    });
+
+    test("with input and arguments of any length come as they were sent", async () => {
+      const connection = await opened(machine);
+      for (const length of [0, 1, 15, 16, 8191, 16_379, 16_384, 32_767, 32_768, 65_536, 65_537, 99_999]) {
+        const input = randomBytes(length);
+        const digest = createHash("sha256").update(input).digest("hex");
+        expect((await run(connection, "sha256sum", { input })).stdout, `${length} bytes`).toBe(`${digest}  -\n`);
+        const word = "x".repeat(length);
+        expect((await run(connection, `printf %s '${word}' | wc -c`)).stdout.trim(), `${length}`).toBe(String(length));
+      }
     });
 
     test.each(ALGORITHMS.cipher)(

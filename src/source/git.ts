@@ -106,6 +106,7 @@ export class Git implements AsyncDisposable {
     let grace: Disposable | undefined;
     let send: ((signal: NodeJS.Signals) => void) | undefined;
     let closePipes: (() => void) | undefined;
+    let closed: Promise<unknown> | undefined;
 
     const stopWith = (why: GitEnd) => {
       if (end !== "exit") return;
@@ -138,6 +139,7 @@ export class Git implements AsyncDisposable {
       const child = processBehind(out);
       send = (name) => signalProcess(child, name, binary.length > 1);
       // A grandchild may hold them open long after.
+      closed = Promise.all([out, err].map((pipe) => new Promise((resolve) => pipe.once("close", resolve))));
       closePipes = () => [out, err].forEach((pipe) => (pipe as Readable).destroy());
       // Bytes, before simple-git makes a string of them: paths are not always UTF-8.
       out.on("data", (chunk: Buffer) => {
@@ -152,10 +154,12 @@ export class Git implements AsyncDisposable {
       out.once("end", () => out.emit("data", NOTHING));
     });
     try {
-      await git.raw([...args]);
-    } catch (error) {
-      result ??= { exitCode: null, stderr: (error as Error).message };
-      if (result.exitCode === 0) result.exitCode = null;
+      await git.raw([...args]).catch((error: Error) => {
+        result ??= { exitCode: null, stderr: error.message };
+        if (result.exitCode === 0) result.exitCode = null;
+      });
+      // simple-git may have heard of its exit alone; some output may still be in the pipe.
+      await closed;
     } finally {
       silence?.[Symbol.dispose]();
       grace?.[Symbol.dispose]();
@@ -179,8 +183,8 @@ export class Git implements AsyncDisposable {
       baseDir: this.#options.cwd,
       config: gitConfig(this.#options.timeout),
       abort,
-      // Settle on `close`: at `exit` some output may still be in the pipe.
-      completion: { onExit: false, onClose: true },
+      // Where one of them is off, simple-git 4.0 keeps something of each command for ever.
+      completion: { onExit: 50, onClose: true },
       input: () => stdin,
       // simple-git's own rule takes a silent non-zero exit and a death by signal for success.
       errors: (error, { exitCode, stdErr }) => {

@@ -94,7 +94,7 @@ describeOwnKube("what the controller may not do, it says, and goes on when it ma
     await world.settled(1);
     await grant(world, { without: "configapps/status" });
     await world.world.repo.commit({ [`${WEB}/${FILE}`]: "3\n" });
-    await until(() => textOn(world.world.fleet.hosts[0]!, FILE) === "3\n", 15_000, "the commit on the host");
+    await until(() => textOn(world.world.fleet.hosts[0]!, FILE) === "3\n", 40_000, "the commit on the host");
     await says("may not patch configapps/status.fssync.dev", `namespace ${world.namespace}`);
     await grant(world);
     await world.settled(1);

@@ -181,7 +181,13 @@ function isFree(root: string, path: string): boolean {
 }
 
 function found(at: string): Stats | undefined {
-  return lstatSync(encodePath(at), { throwIfNoEntry: false });
+  try {
+    return lstatSync(encodePath(at), { throwIfNoEntry: false });
+  } catch (error) {
+    // What is above it is no folder: it is not there either.
+    if ((error as NodeJS.ErrnoException).code === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 function isFolder(at: string): boolean {

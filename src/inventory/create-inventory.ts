@@ -32,7 +32,7 @@ export function createInventory(options: InventoryOptions, surroundings: Invento
   const { envAliases, maxShrinkPercent } = options;
   const lastGood = new LastGood({ file: dir && join(dir, "inventory.json"), clock, log });
   const source = createSource(options, surroundings);
-  return new GuardedInventory({ source, lastGood, defaults, envAliases, maxShrinkPercent });
+  return new GuardedInventory({ source, lastGood, defaults, envAliases, maxShrinkPercent, clock });
 }
 
 function createSource(options: InventoryOptions, { clock, log, secrets, limits }: InventorySurroundings): Source {

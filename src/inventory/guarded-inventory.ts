@@ -2,7 +2,9 @@ import { type AppId, type AppKey, appKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
 import type { Host } from "../model/host.ts";
 import type { HostRecord } from "../model/record.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Inventory, InventoryAnswer, InventoryProblem } from "../ports/inventory.ts";
+import { Turns } from "../ports/turns.ts";
 import { assignHosts } from "./assign.ts";
 import { type HostsByApp, suspicions } from "./guard.ts";
 import { type HostDefaults, type HostEntry, completeHost } from "./host-entry.ts";
@@ -19,6 +21,7 @@ interface Settings {
   readonly defaults: HostDefaults;
   readonly envAliases: Readonly<Record<string, string>>;
   readonly maxShrinkPercent: number;
+  readonly clock: Clock;
 }
 
 /** What one round of queries gave, before anybody doubts it. */
@@ -48,11 +51,18 @@ export class GuardedInventory implements Inventory {
   async refresh(apps: readonly AppId[], signal: AbortSignal): Promise<InventoryAnswer> {
     const results = await this.#settings.source.ask(apps, signal);
     if (signal.aborted) throw new FssyncError("Interrupted", "the inventory was not asked to the end");
+    // Each step is some ten milliseconds with 10,000 hosts.
+    const turns = new Turns(this.#settings.clock);
     const round = this.#assign(results);
+    await turns.pause();
     const earlier = await this.#remembered(apps);
     this.#hold(round, earlier);
+    await turns.pause();
     await this.#settings.lastGood.remember(round.fresh, apps.map(appKey));
-    return this.#answer(apps, new Map([...earlier, ...round.fresh]), round.problems);
+    await turns.pause();
+    const answer = this.#answer(apps, new Map([...earlier, ...round.fresh]), round.problems);
+    await turns.pause();
+    return answer;
   }
 
   async lastGood(apps: readonly AppId[]): Promise<InventoryAnswer | null> {

@@ -1,6 +1,7 @@
 import { revisionCommit } from "../model/revision.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { Fleet, FleetApp } from "./fleet.ts";
+import type { FleetApp } from "./desired-apps.ts";
+import type { Fleet } from "./fleet.ts";
 import type { Groups } from "./groups.ts";
 
 /** Knows which snapshots and commits somebody may still need, and has the others removed. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
@@ -153,6 +154,7 @@ export class Controller implements Desk, AsyncDisposable {
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<PassResult> {
     await this.#refresh(signal, request);
+    await nextTurn();
     const operations = this.#request(request);
     const asked = operations.filter(({ repo, selection }) => concerns(repo, selection));
     const leftAlone = asked.flatMap(({ repo, selection }) => heldBack(repo, selection, request).leftAlone);

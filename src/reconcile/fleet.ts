@@ -1,6 +1,5 @@
-import { appId, type AppKey } from "../model/app.ts";
+import type { AppKey } from "../model/app.ts";
 import type { Host, HostKey } from "../model/host.ts";
-import type { DesiredApp } from "../model/manifest.ts";
 import type { AppRecord, DesiredRecord, HostRecord, Problem } from "../model/record.ts";
 import type { Revision } from "../model/revision.ts";
 import type { HostView } from "../plan/lagging.ts";
@@ -9,24 +8,14 @@ import type { Clock } from "../ports/clock.ts";
 import type { Discovery } from "../ports/git-source.ts";
 import type { RepoStatus } from "../ports/status-store.ts";
 import { Changes } from "./changes.ts";
+import { DesiredApps, type DesiredChange, type FleetApp } from "./desired-apps.ts";
 import { StoredHosts } from "./stored-hosts.ts";
-
-/** A desired app and since when: `revision` is the one at which its digest was first seen. */
-export interface FleetApp extends DesiredApp {
-  readonly seenAt: number;
-}
 
 /** A host with one record for each app that the inventory puts there. */
 export interface FleetHost extends HostView {
   readonly host: Host;
   /** See `HostRecord.fallback`. */
   readonly fallback?: string;
-}
-
-export interface DesiredChange {
-  /** Apps that came or went, or whose digest or refusal changed. */
-  readonly changed: ReadonlySet<AppKey>;
-  readonly toStore: ReadonlyMap<AppKey, DesiredRecord | null>;
 }
 
 export interface HostsChange {
@@ -47,24 +36,19 @@ const NEVER_SYNCED: AppRecord = {
   syncingSince: null,
 };
 
-/** Digest of an app that Git no longer holds: no host ever has it, so every host with a record lags. */
-const RETIRED_DIGEST = "0".repeat(64);
-
 /**
  * Everything known of one repo's fleet, in memory: what Git wants, which hosts there are, what each
  * has. It takes news in and answers what changed and what must be stored; it stores nothing itself.
  */
 export class Fleet {
   readonly #clock: Clock;
-  #revision: Revision | null;
-  #desired: ReadonlyMap<AppKey, FleetApp> = new Map();
+  readonly #desired: DesiredApps;
   readonly #hosts = new Map<HostKey, FleetHost>();
   /** Those of them with a `fallback`: counted without a look at all. */
   readonly #fallbacks = new Set<HostKey>();
   /** Hosts of each app, those included that are known from the store only. */
   readonly #members = new Map<AppKey, Set<HostKey>>();
-  /** What the store held at the start of apps and hosts that Git and inventory have not named since. */
-  readonly #storedApps: Map<AppKey, DesiredRecord>;
+  /** What the store held at the start of hosts that the inventory has not named since. */
   readonly #storedHosts: StoredHosts;
   /** Apps in Git of which the inventory has said, since they are there, on which hosts they are. */
   readonly #covered = new Set<AppKey>();
@@ -72,28 +56,27 @@ export class Fleet {
 
   constructor(stored: RepoStatus, clock: Clock) {
     this.#clock = clock;
-    this.#revision = stored.repo.revision;
-    this.#storedApps = new Map(stored.apps);
+    this.#desired = new DesiredApps(stored, clock);
     this.#storedHosts = new StoredHosts(stored.hosts.values());
     for (const { key, apps } of stored.hosts.values()) for (const app of apps.keys()) this.#membersOf(app).add(key);
   }
 
   get revision(): Revision | null {
-    return this.#revision;
+    return this.#desired.revision;
   }
 
   get desired(): ReadonlyMap<AppKey, FleetApp> {
-    return this.#desired;
+    return this.#desired.apps;
   }
 
-  /** The same before Git was read for the first time: as the store knew it at the start. */
+  /** See `DesiredApps`. */
   get known(): ReadonlyMap<AppKey, FleetApp | DesiredRecord> {
-    return this.#storedApps.size > 0 ? this.#storedApps : this.#desired;
+    return this.#desired.known;
   }
 
-  /** Whether what Git holds was read; until then an app that is not in `desired` may be there all the same. */
+  /** See `DesiredApps`. */
   get wasRead(): boolean {
-    return this.#desired.size > 0 || (this.#revision !== null && this.#storedApps.size === 0);
+    return this.#desired.wasRead;
   }
 
   get hosts(): ReadonlyMap<HostKey, FleetHost> {
@@ -124,13 +107,13 @@ export class Fleet {
    * Of an app that Git does not hold there is nothing to learn from it.
    */
   isCovered(app: AppKey): boolean {
-    const desired = this.#desired.get(app);
+    const desired = this.desired.get(app);
     return !desired || desired.retired === true || this.#covered.has(app);
   }
 
   /** Gives, at each call, the apps whose hosts or records moved since the call before, or since `watch`. */
   watch(): () => ReadonlySet<AppKey> {
-    return this.#changes.watch(this.#desired.keys());
+    return this.#changes.watch(this.desired.keys());
   }
 
   /** The apps count as moved: what people have suspended changes how they look. */
@@ -141,42 +124,20 @@ export class Fleet {
   /** All of it as the store shall have it. */
   status(problems: readonly Problem[]): RepoStatus {
     const hosts = [...new Set([...this.#hosts.keys(), ...this.#storedHosts.keys()])];
-    const desired = [...this.#desired.values()].map((app) => [app.key, desiredRecord(app)] as const);
     return {
-      repo: { revision: this.#revision, problems },
-      apps: new Map([...this.#storedApps, ...desired]),
+      repo: { revision: this.revision, problems },
+      apps: this.#desired.records,
       hosts: new Map(hosts.map((key) => [key, this.recordOf(key)!])),
     };
   }
 
   /** Takes the apps of a commit in. */
   setDesired({ apps, revision }: Pick<Discovery, "apps" | "revision">): DesiredChange {
-    this.#revision = revision;
-    const now = this.#clock.now();
-    const next = new Map<AppKey, FleetApp>();
-    const changed = new Set<AppKey>();
-    const toStore = new Map<AppKey, DesiredRecord | null>();
-    for (const app of [...apps.values(), ...this.#retired(apps, revision)]) {
-      const before = this.#desired.get(app.key);
-      const known = before ?? this.#storedApps.get(app.key);
-      const same = known?.digest === app.digest;
-      const current = { ...app, revision: same ? known.revision : revision, seenAt: same ? known.seenAt : now };
-      next.set(app.key, current);
-      // Attributes above the app can refuse it, and admit it again, without a change of its digest.
-      const judged = known?.refused?.message !== app.refused?.message;
-      if (before?.digest !== app.digest || judged) changed.add(app.key);
-      if (!same || judged) toStore.set(app.key, desiredRecord(current));
-    }
-    for (const gone of [...this.#desired.keys(), ...this.#storedApps.keys()]) {
-      if (next.has(gone)) continue;
-      changed.add(gone);
-      toStore.set(gone, null);
-    }
-    this.#storedApps.clear();
-    this.#desired = next;
+    const retired = [...this.#members].filter(([key, hosts]) => !apps.has(key) && hosts.size > 0).map(([key]) => key);
+    const change = this.#desired.take({ apps, revision }, retired);
     for (const app of this.#covered) if (!apps.has(app)) this.#covered.delete(app);
-    for (const app of changed) this.#noteLag(app);
-    return { changed, toStore };
+    for (const app of change.changed) this.#noteLag(app);
+    return change;
   }
 
   /**
@@ -189,7 +150,7 @@ export class Fleet {
     const touched = new Set<HostKey>();
     const stale = new Set<HostKey>();
     for (const [app, listed] of answer) {
-      const desired = this.#desired.get(app);
+      const desired = this.desired.get(app);
       if (!desired) continue;
       this.#cover(desired);
       const hosts = desired.retired ? listed.filter(({ key }) => this.hostsOf(app).has(key)) : listed;
@@ -240,29 +201,17 @@ export class Fleet {
 
   /** Forgets the apps that Git no longer holds and no host has any more; returns what to store. */
   dropRetired(): ReadonlyMap<AppKey, null> {
-    const done = [...this.#desired.values()].filter(({ key, retired }) => retired && this.hostsOf(key).size === 0);
-    if (done.length === 0) return new Map();
-    const next = new Map(this.#desired);
-    for (const { key } of done) {
-      next.delete(key);
-      this.#changes.note(key);
-    }
-    this.#desired = next;
-    return new Map(done.map(({ key }) => [key, null]));
+    const retired = [...this.desired.values()].filter((app) => app.retired && this.hostsOf(app.key).size === 0);
+    const done = retired.map(({ key }) => key);
+    if (done.length > 0) this.#desired.drop(done);
+    this.touch(done);
+    return new Map(done.map((key) => [key, null]));
   }
 
   #cover({ key, retired }: FleetApp): void {
     if (retired || this.#covered.has(key)) return;
     this.#covered.add(key);
     this.#changes.note(key);
-  }
-
-  *#retired(apps: ReadonlyMap<AppKey, DesiredApp>, revision: Revision): Iterable<DesiredApp> {
-    for (const [key, members] of this.#members) {
-      if (apps.has(key) || members.size === 0) continue;
-      const nothing = { tree: "", overlay: null, manifest: [] } as const;
-      yield { ...appId(key), ...nothing, key, digest: RETIRED_DIGEST, revision, retired: true };
-    }
   }
 
   /** `stale` are those of the touched hosts that the store does not have as they are now. */
@@ -366,7 +315,7 @@ export class Fleet {
 
   /** Keeps `lagSince` true: the moment the record began to differ from what is desired now. */
   #withLag(app: AppKey, record: AppRecord): AppRecord {
-    const desired = this.#desired.get(app);
+    const desired = this.desired.get(app);
     const lagging = desired !== undefined && lags(record, desired);
     if (lagging === (record.lagSince !== null)) return record;
     return { ...record, lagSince: lagging ? this.#clock.now() : null };
@@ -381,8 +330,4 @@ export class Fleet {
 
 function fallbackOf(host: { readonly fallback?: string | undefined } | undefined): Pick<FleetHost, "fallback"> {
   return host?.fallback === undefined ? {} : { fallback: host.fallback };
-}
-
-export function desiredRecord({ key, digest, revision, seenAt, refused }: FleetApp): DesiredRecord {
-  return { key, digest, revision, seenAt, refused: refused ?? null };
 }

@@ -6,7 +6,8 @@ import type { AppRecord } from "../model/record.ts";
 import { worst } from "../model/state.ts";
 import { isDrifted, isUnfinished, lags, stateOf } from "../plan/state.ts";
 import { reportAppOnHost, type HostReport } from "../plan/status-report.ts";
-import { desiredRecord, type Fleet, type FleetApp, type FleetHost } from "./fleet.ts";
+import { desiredRecord, type FleetApp } from "./desired-apps.ts";
+import type { Fleet, FleetHost } from "./fleet.ts";
 import type { Done, Selection } from "./requests.ts";
 import type { Suspension } from "./suspension.ts";
 

@@ -2,7 +2,8 @@ import { revisionCommit, type Revision } from "../model/revision.ts";
 import type { Base } from "../plan/change.ts";
 import type { Lagging } from "../plan/host-plan.ts";
 import type { GitSource } from "../ports/git-source.ts";
-import type { FleetApp, FleetHost } from "./fleet.ts";
+import type { FleetApp } from "./desired-apps.ts";
+import type { FleetHost } from "./fleet.ts";
 import type { AppWish } from "./requests.ts";
 
 /** Unfinished syncs are told apart up to this many; then everything is sent, and what only the oldest put there stays. */

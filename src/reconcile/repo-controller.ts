@@ -3,9 +3,7 @@ import type { AppKey } from "../model/app.ts";
 import { FssyncError } from "../model/errors.ts";
 import type { HostKey } from "../model/host.ts";
 import type { Problem } from "../model/record.ts";
-import { hasWork, laggingHosts } from "../plan/lagging.ts";
 import type { PruneOptions } from "../plan/host-plan.ts";
-import { isDown } from "../plan/state.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GitEditor } from "../ports/git-editor.ts";
 import type { GitSource } from "../ports/git-source.ts";
@@ -14,14 +12,13 @@ import type { Inventory } from "../ports/inventory.ts";
 import type { RepoStatus, StatusStore } from "../ports/status-store.ts";
 import type { RepoTelemetry } from "../ports/telemetry.ts";
 import type { Transport } from "../ports/transport.ts";
-import { Backoff } from "../queue/rate-limiter.ts";
-import { RateLimitingQueue } from "../queue/rate-limiting-queue.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Collector } from "./collector.ts";
 import type { DriftOptions } from "./drift-options.ts";
 import { Fleet } from "./fleet.ts";
 import { FleetReport } from "./fleet-report.ts";
 import { Groups } from "./groups.ts";
+import { BACKOFF, HostQueue } from "./host-queue.ts";
 import { HostReconciler } from "./host-reconciler.ts";
 import { HostWorker } from "./host-worker.ts";
 import { observeFleet } from "./observation.ts";
@@ -72,20 +69,8 @@ export interface RepoControllerOptions {
   readonly log: Logger;
 }
 
-/** Backoff of failed hosts and the longest pause of a failing poll (design: 1 s to 5 min). */
-const BACKOFF = { base: 1000, max: 300_000 };
-
 /** A full look at the fleet that changes nothing when nothing was missed. */
 const SWEEP_INTERVAL = 600_000;
-
-/** Share of the workers that hosts which were not reachable the last time may take. */
-const SLOW_SHARE = 0.5;
-
-/** Milliseconds after which a host gives its place to the next one: one that hangs must not hold up the others. */
-const PATIENCE = 3000;
-
-/** Whoever sets so few workers means it: one host after the other. Then nobody gives a place away. */
-const FEW_WORKERS = 3;
 
 /**
  * THE LOOP for one repo. Git, inventory, retries and people only say "look": they put host keys into
@@ -98,7 +83,7 @@ const FEW_WORKERS = 3;
  */
 export class RepoController implements AsyncDisposable {
   readonly #options: RepoControllerOptions;
-  readonly #queue: RateLimitingQueue<HostKey>;
+  readonly #queue: HostQueue;
   readonly #groups: Groups;
   readonly #requests = new Requests();
   readonly #problems: Problems;
@@ -127,24 +112,17 @@ export class RepoController implements AsyncDisposable {
     this.#problems = new Problems(() => clock.now());
     this.#report = new Report(options);
     this.#groups = new Groups({ source, transport, prune, drift, log: options.log });
-    this.#queue = new RateLimitingQueue<HostKey>({
-      clock,
-      metrics: telemetry.queue,
-      backoff: new Backoff({ clock, ...BACKOFF }),
-      isSlow: (key) => this.#wasDown(key),
-      slowLimit: Math.max(1, Math.floor(concurrency * SLOW_SHARE)),
-      limit: concurrency,
-      patience: PATIENCE,
-      lateLimit: lateLimit(concurrency),
-    });
-    this.#suspension = new Suspension(options.suspend, options.suspended);
+    const suspension = (this.#suspension = new Suspension(options.suspend, options.suspended));
+    this.#queue = new HostQueue({ clock, concurrency, suspension, fleet: () => this.#fleet, metrics: telemetry.queue });
     this.#polls = new Polls({
       ...options,
       maxInterval: BACKOFF.max,
       problems: this.#problems,
       report: this.#report,
       paused: () => this.#suspension.now.repo,
-      onApps: (apps) => this.#enqueueForCommit(apps),
+      onApps: (apps) => {
+        if (!this.#onRequestOnly) this.#queue.addForCommit(apps);
+      },
       onHosts: (hosts) => this.#takeHosts(hosts),
     });
     this.webhooks = options.hook && new Webhooks({ ...options, ...options.hook, look: () => this.#polls.hurryGit() });
@@ -266,7 +244,7 @@ export class RepoController implements AsyncDisposable {
     if (before.repo && !next.repo) this.#polls.trigger();
     if (moved.size === 0) return;
     this.#fleet.touch(moved);
-    this.#enqueueLagging();
+    this.#queue.sweep();
   }
 
   /** Stores again what somebody else removed from the store. */
@@ -277,7 +255,7 @@ export class RepoController implements AsyncDisposable {
   /** Looks at everything anew at once, hosts that failed included: something that they depend on was changed. */
   lookAgain(): void {
     if (!this.#suspension.now.repo) this.#polls.trigger();
-    for (const key of this.#lagging()) this.#queue.add(key);
+    this.#queue.sweep({ all: true });
   }
 
   /** For one pass, before `load`: what is asked for is done from then on, and nothing else. */
@@ -286,10 +264,7 @@ export class RepoController implements AsyncDisposable {
   }
 
   #startWorkers(): void {
-    const { concurrency } = this.#options;
-    // More than places: a host that hangs keeps its worker when it has given its place away.
-    const workers = concurrency + lateLimit(concurrency);
-    for (let count = 0; count < workers; count += 1) this.#running.push(this.#worker.run());
+    for (let count = 0; count < this.#queue.workers; count += 1) this.#running.push(this.#worker.run());
   }
 
   /** Asks Git and then the inventory, once, and takes the news in; what goes wrong is among `problems`. */
@@ -361,48 +336,15 @@ export class RepoController implements AsyncDisposable {
 
   #takeHosts(hosts: ReadonlySet<HostKey>): void {
     this.#verification.add(hosts);
-    hosts.forEach((key) => this.#enqueue(key));
-  }
-
-  /** A host that was down keeps waiting for its turn; one that failed is tried with the new commit at once. */
-  #enqueueForCommit(apps: ReadonlySet<AppKey>): void {
-    // Each host once: one that is added again after a worker took it would be worked on twice.
-    for (const key of new Set([...apps].flatMap((app) => [...this.#fleet.hostsOf(app)]))) {
-      if (!this.#queue.isWaiting(key) || !this.#wasDown(key)) this.#enqueue(key);
-    }
-  }
-
-  #enqueue(key: HostKey): void {
-    const host = this.#fleet.hosts.get(key);
-    if (this.#onRequestOnly) return;
-    if (host && !this.#suspension.now.repo && hasWork(host, this.#fleet.desired)) this.#queue.add(key);
-  }
-
-  #enqueueLagging(): void {
-    for (const key of this.#lagging()) if (!this.#queue.isWaiting(key)) this.#queue.add(key);
-  }
-
-  #lagging(): HostKey[] {
-    if (this.#suspension.now.repo) return [];
-    return laggingHosts(this.#fleet.hosts.values(), this.#fleet.desired);
-  }
-
-  #wasDown(key: HostKey): boolean {
-    const records = this.#fleet.hosts.get(key)?.records.values() ?? [];
-    return [...records].some(({ failure }) => failure !== null && isDown(failure.reason));
+    if (!this.#onRequestOnly) this.#queue.addLagging(hosts);
   }
 
   async #sweep(signal: AbortSignal): Promise<void> {
     const poll = () => {
-      this.#enqueueLagging();
+      this.#queue.sweep();
       return Promise.resolve(true);
     };
     const { clock } = this.#options;
     await new PollLoop({ clock, interval: SWEEP_INTERVAL, maxInterval: SWEEP_INTERVAL, poll }).run(signal);
   }
-}
-
-/** Hosts that may give their place to others at a time. */
-function lateLimit(concurrency: number): number {
-  return concurrency <= FEW_WORKERS ? 0 : concurrency;
 }

@@ -2,7 +2,8 @@ import type { Logger } from "pino";
 import type { AppKey } from "../model/app.ts";
 import type { HostKey } from "../model/host.ts";
 import type { StatusStore } from "../ports/status-store.ts";
-import { desiredRecord, type Fleet } from "./fleet.ts";
+import { desiredRecord } from "./desired-apps.ts";
+import type { Fleet } from "./fleet.ts";
 import type { Problems } from "./problems.ts";
 
 export interface StatusSaverOptions {

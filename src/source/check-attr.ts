@@ -50,7 +50,7 @@ export class AttributeReader {
     if (known !== undefined) return known;
     const made = this.#make(join(this.#dir, `attributes-${key.slice(0, 32)}.index`), content);
     const evicted = this.#indexes.set(key, made);
-    void evicted?.then((file) => rm(file, { force: true })).catch(() => undefined);
+    for (const index of evicted) void index.then((file) => rm(file, { force: true })).catch(() => undefined);
     made.catch(() => this.#indexes.delete(key));
     return made;
   }

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { Lru } from "../model/lru.ts";
 import { checkBlobId, checkIsBlob } from "./blob.ts";
-import type { Git } from "./git.ts";
 import { Limit } from "./limit.ts";
-import { ObjectReader } from "./object-reader.ts";
+import type { ObjectReader } from "./object-reader.ts";
+import type { ObjectReaders } from "./object-readers.ts";
 
 /** About 50 MB when it is full. */
 const REMEMBERED = 200_000;
@@ -25,13 +25,13 @@ interface Reading {
 
 /** SHA-256 and size of blobs. A blob never changes, so they are computed once and remembered by its id. */
 export class Checksums implements AsyncDisposable {
-  readonly #git: Git;
+  readonly #readers: ObjectReaders;
   readonly #known = new Lru<string, Sum>(REMEMBERED);
   readonly #reading = new Map<string, Promise<Reading>>();
   readonly #processes = new Limit(PROCESSES);
 
-  constructor(git: Git) {
-    this.#git = git;
+  constructor(readers: ObjectReaders) {
+    this.#readers = readers;
   }
 
   /** One git reads those that nobody knows or reads yet. Throws GitFailure, and SourceUnavailable for what is no blob. */
@@ -76,13 +76,14 @@ export class Checksums implements AsyncDisposable {
   async #read(blobs: readonly string[]): Promise<Reading> {
     const sums = new Map<string, Sum>();
     try {
-      await using reader = new ObjectReader(this.#git);
-      reader.request(blobs);
-      for (const blob of blobs) {
-        const sum = await nextSum(reader);
-        sums.set(blob, sum);
-        this.#known.set(copy(blob), sum);
-      }
+      await this.#readers.with(async (reader) => {
+        reader.request(blobs);
+        for (const blob of blobs) {
+          const sum = await nextSum(reader);
+          sums.set(blob, sum);
+          this.#known.set(copy(blob), sum);
+        }
+      });
       return { sums, failure: undefined };
     } catch (error) {
       return { sums, failure: error as Error };

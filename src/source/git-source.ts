@@ -1,33 +1,24 @@
 import { join, resolve } from "node:path";
 import type { Logger } from "pino";
-import { appId, appKey, type AppKey } from "../model/app.ts";
-import { FssyncError } from "../model/errors.ts";
-import type { DesiredApp, Manifest, Refusal } from "../model/manifest.ts";
-import { revision } from "../model/revision.ts";
+import type { AppKey } from "../model/app.ts";
+import type { Manifest } from "../model/manifest.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { BaseApp, CommitInfo, Discovery, GitSource } from "../ports/git-source.ts";
+import { AppReader, canBe } from "./app-reader.ts";
 import { readBlob, readBlobs } from "./blob.ts";
 import { AttributeReader } from "./check-attr.ts";
 import { Checksums, type Sum } from "./checksums.ts";
 import { Credentials } from "./credentials.ts";
 import { type Author, MirrorEditor } from "./editor.ts";
-import { desiredApp, holdsObject, type ResolvedApps, resolveApps } from "./discover.ts";
+import { holdsObject } from "./discover.ts";
 import { Git } from "./git.ts";
 import { explain, missingObject, saysDamage } from "./git-failure.ts";
 import { History } from "./history.ts";
-import { isFolderName, type Layout, layOut } from "./layout.ts";
-import { parseListing } from "./ls-tree.ts";
-import { Lru } from "../model/lru.ts";
 import { Mirror } from "./mirror.ts";
-import { presentCommits } from "./pins.ts";
-import { checkBranch, isObjectId } from "./ref-name.ts";
+import { checkBranch } from "./ref-name.ts";
+import { ObjectReaders } from "./object-readers.ts";
 import { parseRemoteUrl, redactUrls, type Protocol } from "./remote-url.ts";
 import { Snapshots } from "./snapshots.ts";
-
-const BASES = 500;
-const ABSENT = 2000;
-const DISCOVERIES = 4;
-const FOLDERS = 100;
 
 export interface GitMirrorSourceOptions {
   readonly url: string;
@@ -59,17 +50,13 @@ export class GitMirrorSource implements GitSource {
   readonly editor: MirrorEditor;
   readonly #options: GitMirrorSourceOptions;
   readonly #git: Git;
+  readonly #readers: ObjectReaders;
   readonly #mirror: Mirror;
   readonly #attributes: AttributeReader;
+  readonly #apps: AppReader;
   readonly #snapshots: Snapshots;
   readonly #checksums: Checksums;
   readonly #history: History;
-  readonly #bases = new Lru<string, BaseApp>(BASES);
-  /** Apart from those that are there: whoever asks for what never was shall not drive them out. */
-  readonly #absent = new Lru<string, null>(ABSENT);
-  readonly #discoveries = new Lru<string, Discovery>(DISCOVERIES);
-  readonly #folders = new Lru<string, Manifest | null>(FOLDERS);
-  #resolved: ResolvedApps = new Map();
   #opening: Promise<void> | undefined;
 
   constructor(options: GitMirrorSourceOptions) {
@@ -82,11 +69,22 @@ export class GitMirrorSource implements GitSource {
     this.#options = options;
     this.#git = new Git({ gitDir: join(dir, "git"), cwd: dir, protocols, timeout, clock });
     const credentials = new Credentials({ url, dir: join(dir, "credentials"), secret, secretName, timeout });
-    this.#mirror = new Mirror({ url, branch: checkBranch(options.branch), dir, git: this.#git, credentials, log });
+    this.#readers = new ObjectReaders({ git: this.#git, generation: () => this.#mirror.generation });
+    const [git, readers, branch] = [this.#git, this.#readers, checkBranch(options.branch)];
+    this.#mirror = new Mirror({ url, branch, dir, git, readers, credentials, log });
     this.#attributes = new AttributeReader(this.#git, dir);
+    this.#apps = new AppReader({
+      git: this.#git,
+      attributes: this.#attributes,
+      branch: options.branch,
+      common: options.common,
+      owner: options.owner,
+      group: options.group,
+      head: () => this.#mirror.head,
+    });
     this.snapshotRoot = join(dir, "snapshots");
-    this.#snapshots = new Snapshots(this.#git, this.snapshotRoot);
-    this.#checksums = new Checksums(this.#git);
+    this.#snapshots = new Snapshots(readers, this.snapshotRoot, clock);
+    this.#checksums = new Checksums(readers);
     this.#history = new History(this.#git);
     this.editor = new MirrorEditor({
       git: this.#git,
@@ -113,56 +111,19 @@ export class GitMirrorSource implements GitSource {
 
   async discover(commit: string): Promise<Discovery> {
     await this.#open();
-    const known = this.#discoveries.get(commit);
-    if (known !== undefined) return known;
-    const discovery = await this.#watched(`Reading commit ${commit}`, "MirrorCorrupt", async () => {
-      const layout = await this.#layout(commit, [], this.#options.common);
-      if (layout === null) throw new FssyncError("SourceUnavailable", `Commit ${commit} is not in the mirror`);
-      if (layout.apps.length === 0) throw new FssyncError("EmptyTree", `Commit ${commit} holds no app (mod/env/app)`);
-      this.#resolved = await this.#resolve(layout, this.#resolved);
-      return this.#discovery(commit, layout, this.#resolved);
-    });
-    this.#discoveries.set(commit, discovery);
-    return discovery;
+    return this.#watched(`Reading commit ${commit}`, "MirrorCorrupt", () => this.#apps.discover(commit));
   }
 
   async appAt(app: AppKey, commit: string): Promise<BaseApp | null> {
     await this.#open();
-    const discovery = this.#discoveries.get(commit);
-    if (discovery !== undefined) {
-      const there = discovery.apps.get(app);
-      return there === undefined ? null : baseOf(there);
-    }
-    const key = `${commit} ${app}`;
-    const known = this.#bases.get(key) ?? this.#absent.get(key);
-    if (known !== undefined) return known;
-    if (!canBe(app)) return null;
-    return await this.#watched(`Reading ${app} at commit ${commit}`, "SourceUnavailable", async () => {
-      const layout = await this.#layout(commit, this.#pathsOf(app), this.#options.common);
-      // It may be fetched yet.
-      if (layout === null) return null;
-      const apps = layout.apps.filter((folder) => appKey(folder) === app);
-      const found = (await this.#resolve({ ...layout, apps }, this.#resolved)).get(app);
-      if (found) return remember(this.#bases, key, baseOf(found.app));
-      return remember(this.#absent, key, null);
-    });
+    const what = `Reading ${app} at commit ${commit}`;
+    return this.#watched(what, "SourceUnavailable", () => this.#apps.appAt(app, commit));
   }
 
   async folderAt(folder: AppKey, commit: string): Promise<Manifest | null> {
     await this.#open();
-    const key = `${commit} ${folder}`;
-    const known = this.#folders.get(key);
-    if (known !== undefined) return known;
-    if (!canBe(folder)) return null;
-    const found = await this.#watched(`Reading ${folder} at commit ${commit}`, "SourceUnavailable", async () => {
-      // Without overlays every folder is an app.
-      const layout = await this.#layout(commit, this.#pathsOf(folder), undefined);
-      const apps = layout?.apps.filter((one) => appKey(one) === folder) ?? [];
-      const resolved = layout && (await this.#resolve({ ...layout, apps }, new Map()));
-      return resolved?.get(folder)?.app.manifest ?? null;
-    });
-    this.#folders.set(key, found);
-    return found;
+    const what = `Reading ${folder} at commit ${commit}`;
+    return this.#watched(what, "SourceUnavailable", () => this.#apps.folderAt(folder, commit));
   }
 
   async materialize(trees: Iterable<string>): Promise<void> {
@@ -218,7 +179,7 @@ export class GitMirrorSource implements GitSource {
   async history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]> {
     const commit = from ?? (await this.head());
     if (commit === null || !canBe(app)) return [];
-    const query = { from: commit, branch: this.#options.branch, paths: this.#pathsOf(app), limit };
+    const query = { from: commit, branch: this.#options.branch, paths: this.#apps.pathsOf(app), limit };
     return await this.#watched(`Reading the history of ${app}`, "SourceUnavailable", () => this.#history.log(query));
   }
 
@@ -244,6 +205,7 @@ export class GitMirrorSource implements GitSource {
     await this.#git[Symbol.asyncDispose]();
     await this.#snapshots[Symbol.asyncDispose]();
     await this.#checksums[Symbol.asyncDispose]();
+    await this.#readers[Symbol.asyncDispose]();
   }
 
   async #sums(blobs: Iterable<string>): Promise<ReadonlyMap<string, Sum>> {
@@ -272,50 +234,13 @@ export class GitMirrorSource implements GitSource {
     await this.editor.open();
   }
 
-  /** One ls-tree; with `paths`, of these and what lies below them only. Null when the commit is not there. */
-  async #layout(commit: string, paths: readonly string[], common: string | undefined): Promise<Layout | null> {
-    if (!isObjectId(commit)) throw new FssyncError("SourceUnavailable", `${JSON.stringify(commit)} is no commit id`);
-    const args = ["ls-tree", "-r", "-t", "-z", "--full-tree", "--end-of-options", commit, ...paths];
-    try {
-      return layOut(parseListing(await this.#git.run(args)), common);
-    } catch (error) {
-      if (commit === this.#mirror.head || (await presentCommits(this.#git, [commit])).length > 0) throw error;
-      return null;
-    }
-  }
-
   /** A tree or blob of a commit that nobody pinned may be gone in a sound mirror. */
   #isDamage(error: unknown, wanted: ReadonlySet<string>): boolean {
     if (!saysDamage(error)) return false;
     const missing = missingObject(error);
     if (missing === undefined || !wanted.has(missing)) return true;
-    const current = this.#discoveries.get(this.#mirror.head ?? "")?.apps.values();
+    const current = this.#apps.known(this.#mirror.head ?? "")?.apps.values();
     return current?.some((app) => holdsObject(app, missing)) ?? false;
-  }
-
-  /** An app, its overlay, and the .gitattributes above them. */
-  #pathsOf(app: AppKey): string[] {
-    const { mod, env } = appId(app);
-    const { common } = this.#options;
-    const above = [".gitattributes", `${mod}/.gitattributes`, `${mod}/${env}/.gitattributes`];
-    return [...above, app, ...(common === undefined ? [] : [`${mod}/${env}/${common}`])];
-  }
-
-  #resolve(layout: Layout, before: ResolvedApps): Promise<ResolvedApps> {
-    const { owner, group } = this.#options;
-    return resolveApps(layout, before, this.#attributes, { owner, group });
-  }
-
-  #discovery(commit: string, layout: Layout, resolved: ResolvedApps): Discovery {
-    const at = revision(this.#options.branch, commit);
-    const apps = new Map<AppKey, DesiredApp>();
-    const warnings = [...layout.warnings];
-    for (const folder of layout.apps) {
-      const { app } = resolved.get(appKey(folder))!;
-      apps.set(appKey(folder), desiredApp(folder, app, at));
-      if (app.refused) warnings.push(app.refused);
-    }
-    return { commit, revision: at, apps, warnings };
   }
 
   /** Runs work on the mirror; damage that shows in it is reported, so that the next poll mends it. */
@@ -333,19 +258,4 @@ export class GitMirrorSource implements GitSource {
       throw explain(error, isDamage(error) ? otherwise : "SourceUnavailable", what);
     }
   }
-}
-
-/** Names that no folder can have are not worth a question to Git. */
-function canBe(folder: AppKey): boolean {
-  const names = folder.split("/");
-  return names.length === 3 && names.every(isFolderName);
-}
-
-function remember<T>(answers: Lru<string, T>, key: string, answer: T): T {
-  answers.set(key, answer);
-  return answer;
-}
-
-function baseOf({ digest, manifest, refused }: Omit<BaseApp, "refused"> & { refused?: Refusal | null }): BaseApp {
-  return { digest, manifest, ...(refused && { refused: { reason: refused.reason, message: refused.message } }) };
 }

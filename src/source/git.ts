@@ -54,6 +54,15 @@ export class Git implements AsyncDisposable {
     this.#options = options;
   }
 
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  /** Milliseconds of silence after which a git process is ended. */
+  get timeout(): number {
+    return this.#options.timeout;
+  }
+
   /** A command on the mirror alone: few at a time. Its stdout; throws GitFailure. */
   run(args: readonly string[], options: RunOptions = {}): Promise<Buffer> {
     return this.#track(this.#local.run(() => this.#execute(["git"], args, options)));
@@ -138,8 +147,8 @@ export class Git implements AsyncDisposable {
     git.outputHandler((_binary, out, err) => {
       const child = processBehind(out);
       send = (name) => signalProcess(child, name, binary.length > 1);
-      // A grandchild may hold them open long after.
       closed = Promise.all([out, err].map((pipe) => new Promise((resolve) => pipe.once("close", resolve))));
+      // A grandchild may hold them open long after.
       closePipes = () => [out, err].forEach((pipe) => (pipe as Readable).destroy());
       // Bytes, before simple-git makes a string of them: paths are not always UTF-8.
       out.on("data", (chunk: Buffer) => {

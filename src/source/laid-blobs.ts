@@ -1,6 +1,8 @@
-import { link, lstat, rm } from "node:fs/promises";
+import { linkSync, lstatSync, rmSync } from "node:fs";
 import { encodePath } from "../model/path.ts";
 import { Lru } from "../model/lru.ts";
+import type { Clock } from "../ports/clock.ts";
+import { Turns } from "../ports/turns.ts";
 import type { TreeObjectEntry } from "./tree-object.ts";
 
 /** Some hundred bytes each. */
@@ -27,29 +29,42 @@ export interface LaidBlob {
  */
 export class LaidBlobs {
   readonly #root: string;
+  readonly #clock: Clock;
   readonly #places = new Lru<string, Place>(REMEMBERED);
 
   /** `root` holds the snapshots by the ids of their trees. */
-  constructor(root: string) {
+  constructor(root: string, clock: Clock) {
     this.#root = root;
+    this.#clock = clock;
   }
 
   /**
-   * False when the blob must be written: it lies nowhere, or no more, or was written to since, or the file system makes no
-   * more links to it.
+   * Links those that lie somewhere to where `target` puts them. Resolves with the others, which must be written: they lie
+   * nowhere, or no more, or were written to since, or the file system makes no more links to them.
    */
-  async link({ kind, id }: Omit<LaidBlob, "path">, target: Buffer): Promise<boolean> {
-    const key = keyOf({ kind, id });
+  async link<Blob extends LaidBlob>(blobs: readonly Blob[], target: (blob: Blob) => Buffer): Promise<Blob[]> {
+    const unlaid: Blob[] = [];
+    const turns = new Turns(this.#clock);
+    for (const blob of blobs) {
+      if (!this.#link(blob, target(blob))) unlaid.push(blob);
+      await turns.pause();
+    }
+    return unlaid;
+  }
+
+  /** Done at once: the way to another thread and back costs four times as much as a link. */
+  #link(blob: LaidBlob, target: Buffer): boolean {
+    const key = keyOf(blob);
     const place = this.#places.get(key);
     if (!place) return false;
     try {
-      await link(encodePath(`${this.#root}/${place.tree}/${place.path}`), target);
-      if (Math.floor((await lstat(target)).mtimeMs) <= place.completeAt) return true;
+      linkSync(encodePath(`${this.#root}/${place.tree}/${place.path}`), target);
+      if (Math.floor(lstatSync(target).mtimeMs) <= place.completeAt) return true;
     } catch {
       // On NFS a link can be made and an error be told all the same.
     }
     this.#places.delete(key);
-    await rm(target, { force: true });
+    rmSync(target, { force: true });
     return false;
   }
 

@@ -7,6 +7,7 @@ import type { Git, RunOptions } from "./git.ts";
 import { explain, saysDamage } from "./git-failure.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { Limit } from "./limit.ts";
+import type { ObjectReaders } from "./object-readers.ts";
 import { Pins, presentCommits } from "./pins.ts";
 import { redactUrls, type RemoteUrl } from "./remote-url.ts";
 
@@ -21,6 +22,7 @@ export interface MirrorOptions {
   /** Holds `git`, and while it is cloned anew `git.new` and `git.old`. */
   readonly dir: string;
   readonly git: Git;
+  readonly readers: ObjectReaders;
   readonly credentials: Credentials;
   readonly log: Logger;
 }
@@ -115,6 +117,8 @@ export class Mirror {
   async tidy(): Promise<void> {
     if (this.#fetches < GC_EVERY) return;
     this.#fetches = 0;
+    // What somebody else took away is pinned again by who needs it.
+    await this.#loadRefs();
     await this.#options.git.run(["gc", "--auto", "--quiet"]);
   }
 
@@ -150,6 +154,16 @@ export class Mirror {
     this.pins.load(refs.keys());
   }
 
+  /** The commit that a fetch brought; read, so that a broken one is found here. */
+  #fetched(): Promise<string> {
+    return this.#options.readers.with(async (reader) => {
+      reader.request([HEAD]);
+      const header = await reader.next();
+      await reader.content(header);
+      return header.id;
+    });
+  }
+
   /** With credentials as they are now. */
   async #remoteOptions(signal: AbortSignal): Promise<RunOptions> {
     const environment = await this.#options.credentials.environment().catch((error: unknown) => {
@@ -179,7 +193,8 @@ export class Mirror {
       if (this.#unclean) await this.exclusive(() => removeLeftovers(this.#options.git.gitDir));
       this.#unclean = false;
       await this.#fetchInto({}, remote);
-      await this.exclusive(() => this.#loadRefs());
+      if (this.pins.isSure) this.#head = await this.#fetched();
+      else await this.exclusive(() => this.#loadRefs());
       this.#fetches++;
     } catch (error) {
       this.#unclean = true;

@@ -10,6 +10,7 @@ export class Pins {
   readonly #git: Git;
   readonly #log: Logger;
   #pinned = new Set<string>();
+  #isSure = true;
 
   constructor(git: Git, log: Logger) {
     this.#git = git;
@@ -20,8 +21,14 @@ export class Pins {
     return this.#pinned;
   }
 
+  /** False after a write that failed: it may have been done in part. */
+  get isSure(): boolean {
+    return this.#isSure;
+  }
+
   /** Takes over the refs that the mirror holds. */
   load(refs: Iterable<string>): void {
+    this.#isSure = true;
     this.#pinned = new Set([...refs].filter((ref) => ref.startsWith(PREFIX)).map((ref) => ref.slice(PREFIX.length)));
   }
 
@@ -50,7 +57,12 @@ export class Pins {
   }
 
   async #update(lines: readonly string[]): Promise<void> {
-    await this.#git.run(["update-ref", "--stdin"], { stdin: `${lines.join("\n")}\n` });
+    try {
+      await this.#git.run(["update-ref", "--stdin"], { stdin: `${lines.join("\n")}\n` });
+    } catch (error) {
+      this.#isSure = false;
+      throw error;
+    }
   }
 
   #note(commits: readonly string[]): void {

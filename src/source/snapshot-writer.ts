@@ -8,8 +8,6 @@ import { parseTreeObject } from "./tree-object.ts";
 
 const WHOLE_MAX = 1024 * 1024;
 const WRITES = 16;
-/** At once; a folder of 50,000 files would hold the event loop else. */
-const LINKS = 64;
 const LFS = Buffer.from("version https://git-lfs.github.com/spec/");
 const LFS_MAX = 1024;
 
@@ -45,10 +43,11 @@ export async function writeSnapshot(
         const children = await readFolder(reader, header, item.path);
         await mkdir(onDisk(folder, item.path));
         later(openToAll(onDisk(folder, item.path)));
-        const unlaid = await withoutLinked(children, folder, laid);
+        const [trees, blobs] = [children.filter(isTree), children.filter((child) => !isTree(child))];
+        const unlaid = [...trees, ...(await laid.link(blobs, (blob) => onDisk(folder, blob.path)))];
         reader.request(unlaid.map(({ id }) => id));
         for (const child of unlaid) pending.push(child);
-        for (const child of children) if (child.kind !== "tree") files.push(child);
+        for (const blob of blobs) files.push(blob);
       } else {
         const start = await readBlob(reader, header, item, onDisk(folder, item.path));
         later(start());
@@ -60,21 +59,6 @@ export async function writeSnapshot(
   } finally {
     await Promise.allSettled(writes);
   }
-}
-
-/** Links what lies elsewhere, and returns the others. */
-async function withoutLinked(children: readonly Pending[], folder: Buffer, laid: LaidBlobs): Promise<Pending[]> {
-  const isLinked = async (child: Pending) => child.kind !== "tree" && laid.link(child, onDisk(folder, child.path));
-  const unlaid: Pending[] = [];
-  for (let at = 0; at < children.length; at += LINKS) {
-    const slice = children.slice(at, at + LINKS);
-    const outcomes = await Promise.allSettled(slice.map(isLinked));
-    for (const [index, outcome] of outcomes.entries()) {
-      if (outcome.status === "rejected") throw outcome.reason;
-      if (!outcome.value) unlaid.push(slice[index]!);
-    }
-  }
-  return unlaid;
 }
 
 async function readFolder(reader: ObjectReader, header: ObjectHeader, folder: string): Promise<Pending[]> {
@@ -119,6 +103,10 @@ async function stream(reader: ObjectReader, header: ObjectHeader, target: Buffer
 /** Folders that rsync makes on a host take their mode from here: our umask must not show there. */
 function openToAll(folder: Buffer): Promise<void> {
   return chmod(folder, 0o755);
+}
+
+function isTree({ kind }: Pending): boolean {
+  return kind === "tree";
 }
 
 function onDisk(folder: Buffer, path: string): Buffer {

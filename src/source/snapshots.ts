@@ -1,25 +1,26 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { FssyncError } from "../model/errors.ts";
-import type { Git } from "./git.ts";
+import type { Clock } from "../ports/clock.ts";
 import { LaidBlobs } from "./laid-blobs.ts";
 import { isObjectId } from "./ref-name.ts";
-import { ObjectReader } from "./object-reader.ts";
+import type { ObjectReader } from "./object-reader.ts";
+import type { ObjectReaders } from "./object-readers.ts";
 import { writeSnapshot } from "./snapshot-writer.ts";
 
 /** Folders `<root>/<tree id>`: complete or not there at all, and never changed. */
 export class Snapshots implements AsyncDisposable {
   readonly root: string;
-  readonly #git: Git;
+  readonly #readers: ObjectReaders;
   readonly #present = new Set<string>();
   readonly #making = new Map<string, Promise<void>>();
   readonly #laid: LaidBlobs;
   #temporary = 0;
 
-  constructor(git: Git, root: string) {
-    this.#git = git;
+  constructor(readers: ObjectReaders, root: string, clock: Clock) {
+    this.#readers = readers;
     this.root = root;
-    this.#laid = new LaidBlobs(root);
+    this.#laid = new LaidBlobs(root, clock);
   }
 
   /** Takes over what an earlier process completed and removes what it did not. */
@@ -75,22 +76,17 @@ export class Snapshots implements AsyncDisposable {
   }
 
   async #work(outcomes: ReadonlyMap<string, PromiseWithResolvers<void>>): Promise<void> {
-    let reader: ObjectReader | undefined;
     for (const [tree, outcome] of outcomes) {
       try {
-        reader ??= new ObjectReader(this.#git);
-        await this.#write(reader, tree);
+        await this.#readers.with((reader) => this.#write(reader, tree));
         this.#present.add(tree);
         outcome.resolve();
       } catch (error) {
-        await reader?.[Symbol.asyncDispose]();
-        reader = undefined;
         outcome.reject(error);
       } finally {
         this.#making.delete(tree);
       }
     }
-    await reader?.[Symbol.asyncDispose]();
   }
 
   async #write(reader: ObjectReader, tree: string): Promise<void> {

@@ -21,6 +21,7 @@ import { versionStamp } from "./guard.ts";
 import { HostRun } from "./host-run.ts";
 import { scriptError } from "./host-shell.ts";
 import { Inspector, type Question } from "./inspector.ts";
+import { JoinedSignals } from "./joined-signals.ts";
 import { Launcher } from "./launcher.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { LoginShells } from "./login-shell.ts";
@@ -80,6 +81,7 @@ export class RsyncTransport implements Transport {
   readonly #launcher: Launcher | undefined;
   readonly #fence: Fence;
   readonly #dispose = new AbortController();
+  readonly #signals = new JoinedSignals();
   readonly #running = new Set<Promise<unknown>>();
   /** Keys of hosts on which the guard could not run. */
   readonly #unguarded = new Set<string>();
@@ -225,7 +227,7 @@ export class RsyncTransport implements Transport {
     await this.#fence.cleared();
     const { sudo, rsyncPath = "rsync" } = this.#options;
     const remote: Remote = { host, sudo, rsyncPath, ioTimeout: IO_TIMEOUT };
-    const limits = { timeout, signal: AbortSignal.any([signal, this.#dispose.signal]), fence };
+    const limits = { timeout, signal: this.#signals.of(signal, this.#dispose.signal), fence };
     return this.#client.with(host, limits, (session) => work(remote, this.#shells.session(host, session)));
   }
 

@@ -525,8 +525,8 @@ export function transportDriftContract(name: string, factory: TransportFactory):
         put("etc/a", "");
         run("truncate", ["-s", "300G", join(machine.dir, "etc/a")]);
         const change = replacing(WEB, { "etc/a": "2" }, { "etc/a": ["1"] });
-        const applied = apply([change], 5, within(here(1500)));
-        await until(() => isReading(machine.dir), 2000, "the host to read");
+        const applied = apply([change], 5, within(here(4000)));
+        await until(() => isReading(machine.dir), 20_000, "the host to read");
         expect((await applied).outcome.get(WEB)).toMatchObject({ reason: "SyncTimeout" });
         await until(() => !isReading(machine.dir), 10_000, "the host to end what reads");
       });

@@ -5,7 +5,8 @@ import { revisionCommit } from "../../model/revision.ts";
 import type { Expectation } from "../../plan/drift.ts";
 import type { GitSource } from "../../ports/git-source.ts";
 import type { InspectedFile } from "../../ports/transport.ts";
-import type { FleetApp, FleetHost } from "../fleet.ts";
+import type { FleetApp } from "../desired-apps.ts";
+import type { FleetHost } from "../fleet.ts";
 
 /** What is looked for on a host; the same object for all hosts that shall have the same. */
 export interface Checklist {
@@ -20,13 +21,19 @@ interface ListedApp extends Omit<Expectation, "givesAway"> {
   readonly start: number;
 }
 
-const LISTS = 128;
+/** Files of all lists together: about 10 MB. */
+const FILES = 25_000;
+
+interface Kept {
+  readonly made: Promise<Checklist>;
+  readonly manifests: readonly Manifest[];
+}
 
 /** Makes checklists, each once. */
 export class Checklists {
   readonly #source: GitSource;
   readonly #isIgnored: (path: string) => boolean;
-  readonly #lists = new Lru<string, { made: Promise<Checklist>; manifests: readonly Manifest[] }>(LISTS);
+  readonly #lists = new Lru<string, Kept>(FILES, ({ manifests }) => sum(manifests.map(({ length }) => 1 + length)));
 
   constructor(options: { readonly source: GitSource; readonly isIgnored: (path: string) => boolean }) {
     this.#source = options.source;
@@ -83,4 +90,8 @@ function inspected(
 ): InspectedFile[] {
   const wanted = new Map(desired.map(({ path, blob }) => [path, sizes.get(blob)!]));
   return files.map(({ path, blob }) => ({ path, maxSize: Math.max(sizes.get(blob)!, wanted.get(path) ?? 0) }));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
 }

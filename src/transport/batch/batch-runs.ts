@@ -63,6 +63,8 @@ export class BatchRuns {
   readonly #files: BatchFiles;
   readonly #hosts: PlainHosts;
   readonly #batches = new WeakMap<PreparedLists, Promise<Batch | NotBatchable>>();
+  /** Those of them that nobody need wait for. */
+  readonly #ready = new WeakMap<PreparedLists, Batch | NotBatchable>();
   /** While batches cannot be written: when that was tried last. */
   #failed: number | undefined;
 
@@ -100,6 +102,8 @@ export class BatchRuns {
 
   /** No host waits longer than it may. */
   async #batchWithin(lists: PreparedLists, { timeout, signal }: WorkOptions): Promise<Batch | NotBatchable> {
+    const ready = this.#ready.get(lists);
+    if (ready) return ready;
     const { clock } = this.#options;
     using limit = new Limit({ left: timeout, late: () => late(timeout), signal, clock });
     return await limit.race(this.#batchOf(lists));
@@ -115,6 +119,7 @@ export class BatchRuns {
     const made = this.#make(lists).then(
       (batch) => {
         if (batch instanceof Batch) this.#failed = undefined;
+        this.#ready.set(lists, batch);
         return batch;
       },
       (error: unknown) => {

@@ -3,6 +3,7 @@ import { asFssyncError } from "../../model/errors.ts";
 import type { Host } from "../../model/host.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Fence } from "../fence.ts";
+import { JoinedSignals } from "../joined-signals.ts";
 import type { OpenSshClient } from "../openssh-client.ts";
 import type { ProcessResult } from "../process.ts";
 import { interrupted, late, Unfinished, type Programs } from "../programs.ts";
@@ -57,6 +58,7 @@ export class BuiltinClient implements SshClient {
   readonly #handles: HandleShare;
   /** The next look at keys without anybody's work. */
   #later: Disposable | undefined;
+  readonly #signals = new JoinedSignals();
   #disposed = false;
   #toldOfHandles = false;
   readonly #pool: Pool<Connection>;
@@ -101,7 +103,7 @@ export class BuiltinClient implements SshClient {
       files.checkForOpenSsh(`${host.key} is reached by OpenSSH only (${why})`);
       return openssh.with(host, work, use);
     }
-    const either = AbortSignal.any([work.signal, work.fence]);
+    const either = this.#signals.of(work.signal, work.fence);
     return this.#pool.with(host, either, async (lease) => {
       try {
         return await use(this.#session(lease, work, either));

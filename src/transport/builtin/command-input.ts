@@ -39,8 +39,10 @@ export async function feed(
   if (!whenSaid) return connection.write(channel, input);
   await connection.write(channel, input, { more: true });
   if (!(await asked)) return;
-  for (const part of gathered(await whenSaid.input())) await connection.write(channel, part, { more: true });
-  await connection.write(channel, NOTHING);
+  const parts = gathered(await whenSaid.input());
+  const last = parts.pop() ?? NOTHING;
+  for (const part of parts) await connection.write(channel, part, { more: true });
+  await connection.write(channel, last);
 }
 
 /** Small parts that follow each other as one, for them to leave together; large ones as they are, for hosts share them. */

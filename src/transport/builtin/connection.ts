@@ -133,7 +133,10 @@ export class Connection implements Pooled {
    */
   async write(channel: ClientChannel, input: Uint8Array, { more = false } = {}): Promise<void> {
     for (let at = 0; at < input.length && this.alive && channel.writable; at += SLICE) {
-      await taken(channel, input.subarray(at, at + SLICE));
+      const slice = input.subarray(at, at + SLICE);
+      // With its end it leaves in one go.
+      if (!more && at + SLICE >= input.length) return void channel.end(slice);
+      await taken(channel, slice);
       if (this.alive && exchangesKeys(this.#client)) await happened(this.#client, "handshake");
       if (this.#socket.writableNeedDrain) await happened(this.#socket, "drain");
       else await setImmediate();

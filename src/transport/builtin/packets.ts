@@ -1,5 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import type { Client } from "ssh2";
+import { inside } from "./ssh2-inside.ts";
 
 /** Packets of fewer bytes come cheap; logins are among them, which wait for a signature when their packet is made. */
 const SMALL = 16 * 1024;
@@ -8,6 +9,9 @@ const WORKPLACE = Buffer.allocUnsafeSlow(80 * 1024);
 /** Each byte is used once. */
 const RANDOM = Buffer.allocUnsafeSlow(8 * 1024);
 let used = RANDOM.length;
+
+/** Native to Node, as ssh2 means it: AES-GCM by `node:crypto`. */
+const AES_GCM = "AESGCMCipherNative";
 
 interface Cipher {
   allocPacket(payload: number): Buffer;
@@ -47,7 +51,6 @@ function allocPacket(payload: number): Buffer {
 }
 
 function cipherOf(client: Client): Cipher | undefined {
-  const { _protocol: protocol } = client as { readonly _protocol?: { readonly _cipher?: Cipher } };
-  const cipher = protocol?._cipher;
-  return cipher?.constructor.name === "AESGCMCipherNative" ? cipher : undefined;
+  const { _cipher: cipher } = inside(client);
+  return cipher?.constructor.name === AES_GCM ? (cipher as Cipher) : undefined;
 }

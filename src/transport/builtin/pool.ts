@@ -147,7 +147,7 @@ export class Pool<C extends Pooled> {
     this.#idle.delete(entry);
     entry.users++;
     try {
-      await unlessAborted(entry.opening, signal);
+      if (!entry.connection) await unlessAborted(entry.opening, signal);
       return entry;
     } catch (error) {
       this.#release(entry);

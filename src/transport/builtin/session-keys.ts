@@ -1,5 +1,6 @@
 import { createSecretKey } from "node:crypto";
 import type { Client } from "ssh2";
+import { inside } from "./ssh2-inside.ts";
 
 /** Where ssh2 1.17 keeps the keys of AES-GCM. */
 const PLACES = [
@@ -14,18 +15,14 @@ const PLACES = [
 export function keepSessionKeys(client: Client): void {
   client.on("handshake", () => {
     for (const [direction, key] of PLACES) {
-      const cipher = part(part(client, "_protocol"), direction);
-      const bytes = part(cipher, key);
-      if (Buffer.isBuffer(bytes)) Object.assign(cipher as object, { [key]: createSecretKey(bytes) });
+      const cipher = inside(client)[direction];
+      const bytes: unknown = cipher && Reflect.get(cipher, key);
+      if (cipher && Buffer.isBuffer(bytes)) Object.assign(cipher, { [key]: createSecretKey(bytes) });
     }
   });
 }
 
 /** Whether new keys are being agreed on: until `handshake` ssh2 1.17 holds back, in memory, whatever is written. */
 export function exchangesKeys(client: Client): boolean {
-  return part(part(client, "_protocol"), "_kexinit") !== undefined;
-}
-
-function part(whole: unknown, name: string): unknown {
-  return typeof whole === "object" && whole !== null ? Reflect.get(whole, name) : undefined;
+  return inside(client)._kexinit !== undefined;
 }

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { existsSync } from "node:fs";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { GitMirrorSource } from "../../../src/source/git-source.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { type Changes, makeRepo, type TestRepo } from "../../support/repo.ts";
 import { memoryLog, openSource, temporaryFolder, type TemporaryFolder, wrapGit } from "./open-source.ts";
 
@@ -8,20 +10,25 @@ const WEB = "nginx/prod/web";
 const { signal } = new AbortController();
 /** Writes down every id that `cat-file` is asked for. */
 const NOTE_IDS = `case "$*" in *"cat-file --batch") tee -a "$LOG" | "$GIT" "$@"; exit;; esac`;
-/** One line for each process. */
-const NOTE_PROCESSES = `case "$*" in *"cat-file --batch") echo process >>"$LOG";; esac`;
+/** The id of each process. */
+const NOTE_PROCESSES = `case "$*" in *"cat-file --batch") echo $$ >>"$LOG";; esac`;
+/** Milliseconds after which the process ends that nobody needed any more. */
+const KEPT = 2000;
 
 let repo: TestRepo;
 let dir: TemporaryFolder;
 let source: GitMirrorSource;
 let log: ReturnType<typeof memoryLog>;
+let clock: ManualClock;
 
 beforeEach(async () => {
   repo = await makeRepo({ [`${WEB}/etc/a`]: "a\n", [`${WEB}/etc/b`]: "b\n", [`${WEB}/etc/c`]: "c\n" });
   dir = await temporaryFolder();
   log = memoryLog();
-  source = openSource({ url: repo.url, dir: dir.path, log: log.log });
+  clock = new ManualClock();
+  source = openSource({ url: repo.url, dir: dir.path, log: log.log, clock });
   await source.poll(signal);
+  clock.advance(KEPT);
 });
 
 afterEach(async () => {
@@ -34,6 +41,10 @@ function blob(name: string): Promise<string> {
   return repo.id(`main:${WEB}/etc/${name}`);
 }
 
+async function processes(git: Awaited<ReturnType<typeof wrapGit>>): Promise<string[]> {
+  return (await git.calls()).split("\n").filter((line) => line !== "");
+}
+
 function sha256(content: string | Buffer): string {
   return createHash("sha256").update(content).digest("hex");
 }
@@ -43,20 +54,42 @@ async function withFiles(changes: Changes): Promise<void> {
   await source.poll(signal);
 }
 
-it("starts one process for a call, and none for what is known", async () => {
+it("starts one process for a call and for those that come soon after, and none for what is known", async () => {
   const [a, b, c] = await Promise.all([blob("a"), blob("b"), blob("c")]);
   await using git = await wrapGit(NOTE_PROCESSES);
   await source.checksums([a, b]);
-  expect(await git.calls()).toBe("process\n");
+  expect(await processes(git)).toHaveLength(1);
   expect(await source.checksums([b, a, a])).toEqual(
     new Map([
       [a, sha256("a\n")],
       [b, sha256("b\n")],
     ]),
   );
-  expect(await git.calls()).toBe("process\n");
+  clock.advance(KEPT - 1);
   await source.checksums([a, b, c]);
-  expect(await git.calls()).toBe("process\nprocess\n");
+  expect(await processes(git)).toHaveLength(1);
+});
+
+it("ends the process that was kept when nobody needs it any more", async () => {
+  const [a, b] = await Promise.all([blob("a"), blob("b")]);
+  await using git = await wrapGit(NOTE_PROCESSES);
+  await source.checksums([a]);
+  clock.advance(KEPT);
+  const [first] = await processes(git);
+  await vi.waitFor(() => expect(existsSync(`/proc/${first}`)).toBe(false), 5000);
+  await source.checksums([b]);
+  expect(await processes(git)).toHaveLength(2);
+});
+
+it("reads on with another process when the one that was kept was killed", async () => {
+  const [a, b] = await Promise.all([blob("a"), blob("b")]);
+  await using git = await wrapGit(NOTE_PROCESSES);
+  await source.checksums([a]);
+  const [first] = await processes(git);
+  process.kill(Number(first), "SIGKILL");
+  await vi.waitFor(() => expect(existsSync(`/proc/${first}`)).toBe(false), 5000);
+  expect((await source.checksums([b])).get(b)).toBe(sha256("b\n"));
+  expect(await processes(git)).toHaveLength(2);
 });
 
 it("starts no process for the sizes of what it has the checksums of, nor the other way round", async () => {
@@ -64,10 +97,12 @@ it("starts no process for the sizes of what it has the checksums of, nor the oth
   await using git = await wrapGit(NOTE_PROCESSES);
   await source.checksums([a]);
   expect(await source.sizes([a])).toEqual(new Map([[a, 2]]));
-  expect(await git.calls()).toBe("process\n");
+  clock.advance(KEPT);
+  expect(await processes(git)).toHaveLength(1);
   expect(await source.sizes([b])).toEqual(new Map([[b, 2]]));
+  clock.advance(KEPT);
   await source.checksums([a, b]);
-  expect(await git.calls()).toBe("process\nprocess\n");
+  expect(await processes(git)).toHaveLength(2);
 });
 
 it("reads a blob once, however many ask at the same time", async () => {

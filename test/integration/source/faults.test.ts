@@ -1,6 +1,8 @@
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { existsSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { makeRepo, runGit, type TestRepo } from "../../support/repo.ts";
 import { serveSilence } from "./http-remote.ts";
 import { memoryLog, openSource, temporaryFolder, type TemporaryFolder, wrapGit } from "./open-source.ts";
@@ -20,6 +22,9 @@ afterEach(async () => {
   await repo[Symbol.asyncDispose]();
   await dir[Symbol.asyncDispose]();
 });
+
+/** Milliseconds: a process that has read what is spoilt then knows it as it was. */
+const READER_KEPT = 2000;
 
 const open = (more: Partial<Parameters<typeof openSource>[0]> = {}) =>
   openSource({ url: repo.url, dir: dir.path, ...more });
@@ -126,15 +131,29 @@ describe("the mirror", () => {
     expect(await readdir(join(dir.path, "snapshots"))).toEqual([]);
   });
 
+  it("that hangs while a commit is read is a failed poll, and the next one begins anew", async () => {
+    await using source = open({ timeout: 2000 });
+    {
+      await using git = await wrapGit(`case "$*" in *"cat-file --batch") echo $$ >>"$LOG"; exec sleep 100;; esac`);
+      const message = expect.stringContaining("no answer within git.timeout") as string;
+      await expect(source.poll(signal)).rejects.toMatchObject({ reason: "FetchFailed", message });
+      const pid = (await git.calls()).trim();
+      await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), 5000);
+    }
+    expect(await source.poll(signal)).toBe(await repo.commitOf("main"));
+  });
+
   it("fault 3: a corrupt object is reported, and the next poll clones again and keeps the pins", async () => {
     const { log, text } = memoryLog();
-    await using source = open({ log });
+    const clock = new ManualClock();
+    await using source = open({ log, clock });
     const pinned = await source.poll(signal);
     await source.pin([pinned]);
     const commit = await repo.forcePush({ [`${WEB}/etc/nginx.conf`]: "rewritten\n" });
     await source.poll(signal);
     const blob = await repo.id(`${commit}:${WEB}/etc/nginx.conf`);
     await spoil(blob);
+    clock.advance(READER_KEPT);
     const web = (await source.discover(commit)).apps.get(WEB)!;
     await expect(source.materialize([web.tree])).rejects.toMatchObject({ reason: "SourceUnavailable" });
     expect(await source.poll(signal)).toBe(commit);
@@ -146,12 +165,14 @@ describe("the mirror", () => {
   });
 
   it("fault 3: a corrupt blob is found when its checksum or content is asked, and the next poll mends it", async () => {
-    await using source = open();
+    const clock = new ManualClock();
+    await using source = open({ clock });
     const commit = await source.poll(signal);
     await source.discover(commit);
     const blob = await repo.id(`${commit}:${WEB}/etc/nginx.conf`);
     for (const read of [() => source.checksums([blob]), () => source.content(blob, 100)]) {
       await spoil(blob);
+      clock.advance(READER_KEPT);
       await expect(read()).rejects.toMatchObject({ reason: "SourceUnavailable" });
       await source.poll(signal);
       await read();

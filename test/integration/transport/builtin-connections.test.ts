@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import { once } from "node:events";
@@ -269,16 +269,28 @@ describe("connections inside the process", () => {
     });
 
     test("that are slow but answer are waited for", async () => {
-      const clock = faster(100);
+      let looks = 0;
+      const quick = faster(100);
+      const after = (delay: number, task: () => void) => quick.after(delay, () => (looks++, task()));
+      const clock: Clock = { ...quick, after };
       const connection = await opened(machine, { clock, timeout: 500_000 });
-      const work = run(connection, "sleep 2; echo done", { clock, timeout: 2_000_000 });
+      const over = join(machine.dir, randomUUID());
+      const work = run(connection, `until [ -e ${over} ]; do sleep 0.01; done; echo done`, {
+        clock,
+        timeout: 2_000_000,
+      });
+      // Many times as often as a host may be silent.
+      await until(() => looks >= 13, 10_000, "the host to be asked for a sign of life again and again");
+      writeFileSync(over, "");
       expect(await work).toMatchObject({ exitCode: 0, stdout: "done\n" });
     });
 
     test("that refuse another session refuse only that one", async () => {
       const connection = await opened(await sshd("MaxSessions 1"));
-      const first = run(connection, "cat; sleep 1; echo first");
+      const over = join(machine.dir, randomUUID());
+      const first = run(connection, `until [ -e ${over} ]; do sleep 0.01; done; echo first`);
       expect(await reasonOf(run(connection, "true"))).toBe("ProtocolError");
+      writeFileSync(over, "");
       expect(await first).toMatchObject({ exitCode: 0, stdout: "first\n" });
       expect(await run(connection, "echo again")).toMatchObject({ stdout: "again\n" });
     });

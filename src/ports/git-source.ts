@@ -5,7 +5,7 @@ import type { Revision } from "../model/revision.ts";
 /** Desired state: one branch of one repo. All errors thrown are `FssyncError`. */
 export interface GitSource extends AsyncDisposable {
   /**
-   * Asks the remote for the branch (one ls-remote round trip) and fetches only when it moved.
+   * Asks the remote for the branch and fetches what is new, over one connection.
    * Returns the newest commit now in the mirror. Throws FetchFailed, BranchMissing, SecretInvalid,
    * ControllerNoSpace; a damaged mirror is cloned again aside and swapped.
    */
@@ -48,7 +48,7 @@ export interface GitSource extends AsyncDisposable {
   history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */
   pin(commits: Iterable<string>): Promise<void>;
-  /** Removes the snapshots and pins that are not listed. */
+  /** Removes the snapshots that are not listed, and the pins once they are some. */
   collect(keep: { trees: ReadonlySet<string>; commits: ReadonlySet<string> }): Promise<void>;
 }
 

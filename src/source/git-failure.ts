@@ -65,6 +65,11 @@ export function saysDamage(failure: unknown): boolean {
   return failure instanceof GitFailure && failure.end === "exit" && DAMAGE.test(ownWords(failure));
 }
 
+/** True when a fetch did not find what it was asked for on the remote. */
+export function saysNoBranch(failure: unknown): boolean {
+  return failure instanceof GitFailure && /^fatal: couldn't find remote ref /im.test(failure.stderr);
+}
+
 /** The object that `ObjectReader` asked for in vain. */
 export function missingObject(failure: unknown): string | undefined {
   return failure instanceof GitFailure ? /^missing object ([0-9a-f]+)$/.exec(failure.stderr)?.[1] : undefined;

@@ -4,6 +4,8 @@ import { GitFailure } from "./git-failure.ts";
 import { isObjectId } from "./ref-name.ts";
 
 const PREFIX = "refs/fssync/bases/";
+/** Pins that nobody needs: each costs a small file, and writing refs a git process. */
+const SPARE = 16;
 
 /** Refs that keep commits through any force-push and gc. What is known to be pinned costs nothing. */
 export class Pins {
@@ -49,9 +51,10 @@ export class Pins {
     }
   }
 
+  /** Removes the others, once they are some. Throws GitFailure. */
   async keepOnly(commits: ReadonlySet<string>): Promise<void> {
     const others = [...this.#pinned].filter((commit) => !commits.has(commit));
-    if (others.length === 0) return;
+    if (others.length < SPARE) return;
     await this.#update(others.map((commit) => `delete ${PREFIX}${commit}`));
     for (const commit of others) this.#pinned.delete(commit);
   }

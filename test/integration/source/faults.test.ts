@@ -38,7 +38,7 @@ describe("the remote", () => {
     await source.poll(signal);
     const calls = (await git.calls()).trim().split("\n");
     expect(calls).toHaveLength(2);
-    for (const call of calls) expect(call).toMatch(/ ls-remote /);
+    for (const call of calls) expect(call).toMatch(/ fetch /);
   });
 
   it("fault 1: one that is down is FetchFailed, the head stays, and it recovers", async () => {
@@ -280,18 +280,24 @@ describe("the mirror", () => {
     expect(await git.calls()).toBe("");
   });
 
-  it("pins once, skips a commit that is gone, and unpins what nobody needs", async () => {
+  it("pins once, skips a commit that is gone, and unpins what nobody needs once it is some", async () => {
     await using source = open();
     const first = await source.poll(signal);
+    const older: string[] = [];
+    for (let one = 0; one < 15; one++) older.push(await repo.commit({ [`${WEB}/etc/nginx.conf`]: `user ${one};\n` }));
     const second = await repo.commit({ [`${WEB}/etc/nginx.conf`]: "user new;\n" });
     await source.poll(signal);
     await source.pin([first, "3".repeat(40), second]);
     await using git = await wrapGit(`echo "$*" >>"$LOG"`);
     await source.pin([first, second]);
     expect(await git.calls()).toBe("");
+    const pinned = () => readdir(join(dir.path, "git/refs/fssync/bases"));
     await source.collect({ trees: new Set(), commits: new Set([second]) });
-    const refs = await readdir(join(dir.path, "git/refs/fssync/bases"));
-    expect(refs).toEqual([second]);
+    expect(await git.calls(), "a process for one ref").toBe("");
+    expect(await pinned()).toHaveLength(2);
+    await source.pin(older);
+    await source.collect({ trees: new Set(), commits: new Set([second]) });
+    expect(await pinned()).toEqual([second]);
   });
 
   async function spoil(id: string): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * A controller of its own for tests that stop it: syncs hosts with what its one argument says, allowed
- * for `allowed` milliseconds, and tells on standard output what came of each host; then once more.
+ * A controller of its own for tests that stop it: syncs hosts with what its one argument says and tells on standard
+ * output what came of each host; then once more. A line on standard input allows it `allowed` milliseconds from then on.
  */
 import { pino } from "pino";
 import type { Host } from "../../src/model/host.ts";
@@ -54,9 +54,17 @@ function reasons(outcome: Outcome): string {
   return [...outcome.values()].map((error) => error?.reason ?? "synced").join();
 }
 
-transport.allow(allowed);
+/** However slow the machine is: what the test stops has begun by then. */
+const ENOUGH = 120_000;
+
+transport.allow(ENOUGH);
+process.stdin.once("data", () => {
+  transport.allow(allowed);
+  process.stdout.write("allowed\n");
+});
 await syncAll();
 await syncAll();
+process.stdin.destroy();
 transport.allow(20_000);
 process.stdout.write("end\n");
 await transport[Symbol.asyncDispose]();

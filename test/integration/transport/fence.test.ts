@@ -13,11 +13,18 @@ import type { TransportProcessOptions } from "../../support/transport-process.ts
 
 const program = new URL("../../support/transport-process.ts", import.meta.url).pathname;
 
-/** Milliseconds: enough for two syncs to begin on a busy machine. */
+/** Milliseconds, from when both syncs have begun. */
 const ALLOWED = 4000;
 
 /** Until its connection ends. */
 const NEVER_ENDS = "exec cat > /dev/null";
+
+interface Begin {
+  readonly client?: "builtin" | "openssh";
+  /** Of the one file. */
+  readonly text?: string;
+  readonly ready?: () => Promise<void>;
+}
 
 describe("a controller that is stopped for longer than it is allowed to work", () => {
   let fleet: Fleet;
@@ -38,8 +45,11 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     rmSync(socketDir, { recursive: true, force: true });
   });
 
-  /** One host is synced and idle; on the other `command` has begun. */
-  async function start(command: string, client: "builtin" | "openssh" = "openssh", text = "a"): Promise<void> {
+  /** One host is synced and idle; on the other `command` has begun, and what `ready` waits for has come. */
+  async function start(
+    command: string,
+    { client = "openssh", text = "a", ready = () => Promise.resolve() }: Begin = {},
+  ): Promise<void> {
     await busy.forceCommand(`touch "${busy.dir}/started"; ${command}`);
     const snapshots = new Snapshots(join(fleet.dir, "snapshots"));
     const options: TransportProcessOptions = {
@@ -54,17 +64,20 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     };
     controller = spawn(process.execPath, [program, JSON.stringify(options)], {
       detached: true,
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "inherit"],
     });
     said = "";
     controller.stdout!.setEncoding("utf8").on("data", (part: string) => (said += part));
     const begun = () => said.includes("synced") && existsSync(join(busy.dir, "started"));
-    await until(begun, 10_000, "one host to be synced and one to be in the middle of it");
+    await until(begun, 60_000, "one host to be synced and one to be in the middle of it");
     await until(() => idle.sessions() > 0 && busy.sessions() > 0, 1000, "both connections to be seen");
+    await ready();
+    controller.stdin!.write("\n");
+    await until(() => said.includes("allowed\n"), 10_000, "the time to be allowed");
   }
 
   function lines(): string[] {
-    return said.split("\n").filter(Boolean);
+    return said.split("\n").filter((line) => line !== "" && line !== "allowed");
   }
 
   test("has no connection to any host within a second of the end, and records nothing when it goes on", async () => {
@@ -113,8 +126,8 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     const partial = () => existsSync(join(busy.dir, "etc")) && readdirSync(join(busy.dir, "etc")).length > 0;
 
     test("is ended when its process group is stopped in a batch, and nothing of it goes on or comes later", async () => {
-      await start(slowly(), "builtin", big);
-      await until(partial, 10_000, "the batch to be in the middle");
+      const ready = () => until(partial, 60_000, "the batch to be in the middle");
+      await start(slowly(), { client: "builtin", text: big, ready });
       const ended = once(controller, "exit");
       process.kill(-controller.pid!, "SIGSTOP");
       await until(() => idle.sessions() + busy.sessions() === 0, ALLOWED + 1500, "all connections to end");
@@ -124,7 +137,7 @@ describe("a controller that is stopped for longer than it is allowed to work", (
     });
 
     test("that runs ends them by itself, and is not ended", async () => {
-      await start(NEVER_ENDS, "builtin");
+      await start(NEVER_ENDS, { client: "builtin" });
       const [code] = await once(controller, "exit");
       expect(lines().map((line) => line.split(" ")[1] ?? line)).toEqual([
         "synced",

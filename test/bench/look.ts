@@ -51,6 +51,8 @@ const transport = new RsyncTransport({
   clock: systemClock,
   log: pino({ level: "silent" }),
 });
+/** One for all, as the controller has one for all that it looks at. */
+const { signal } = new AbortController();
 /** The same list each time, as verification has it: what can be made once is. */
 const lists = new Map<number, { path: string }[]>();
 
@@ -60,7 +62,7 @@ async function look(order: LookOrder & { kind: "look" }): Promise<LookAnswer> {
   const left = hosts.slice(order.first, order.last).values();
   const workers = Array.from({ length: concurrency }, async () => {
     for (const host of left) {
-      const facts = await transport.inspect(host, files, { timeout: 60_000, signal: AbortSignal.timeout(60_000) });
+      const facts = await transport.inspect(host, files, { timeout: 60_000, signal });
       if (facts.some(({ kind }) => kind !== "file")) throw new Error(`${host.key} lacks files`);
     }
   });

@@ -81,7 +81,7 @@ export class Checksums implements AsyncDisposable {
         for (const blob of blobs) {
           const sum = await nextSum(reader);
           sums.set(blob, sum);
-          this.#known.set(copy(blob), sum);
+          this.#known.set(blob, sum);
         }
       });
       return { sums, failure: undefined };
@@ -97,9 +97,4 @@ async function nextSum(reader: ObjectReader): Promise<Sum> {
   const hash = createHash("sha256");
   for await (const piece of reader.pieces(header)) hash.update(piece);
   return { checksum: hash.digest("hex"), size: header.size };
-}
-
-/** An id that came out of a listing of git is a part of it: V8 would keep the whole listing for it. */
-function copy(id: string): string {
-  return Buffer.from(id, "latin1").toString("latin1");
 }

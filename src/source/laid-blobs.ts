@@ -70,17 +70,12 @@ export class LaidBlobs {
 
   /** The files of a complete snapshot. */
   remember(tree: string, blobs: Iterable<LaidBlob>): void {
-    const shared = { tree: copyOf(tree), completeAt: Date.now() };
-    for (const blob of blobs) this.#places.set(copyOf(keyOf(blob)), { ...shared, path: copyOf(blob.path) });
+    const shared = { tree, completeAt: Date.now() };
+    for (const blob of blobs) this.#places.set(keyOf(blob), { ...shared, path: blob.path });
   }
 }
 
 /** The same content can be a file, an executable one and the target of a symlink. */
 function keyOf({ kind, id }: Omit<LaidBlob, "path">): string {
   return `${kind} ${id}`;
-}
-
-/** V8 makes a part of a string a look into the whole: what is kept for long must not keep the listing of a commit. */
-function copyOf(text: string): string {
-  return Buffer.from(text, "utf16le").toString("utf16le");
 }

@@ -19,20 +19,20 @@ export function parseListing(output: Buffer): TreeEntry[] {
   });
 }
 
-/** The NUL-ended records of some output, decoded as paths are. */
+/**
+ * The NUL-ended records of some output, decoded as paths are. Each is a string of its own: V8 makes a part of a string a look
+ * into the whole, and an app that no commit has touched for a year would keep the whole listing of then.
+ */
 export function records(output: Buffer): string[] {
-  const decoded = isUtf8(output) ? output.toString("utf8").split("\0") : splitBytes(output);
-  if (decoded.at(-1) === "") decoded.pop();
-  return decoded;
-}
-
-function splitBytes(output: Buffer): string[] {
+  const decode = isUtf8(output)
+    ? (from: number, to: number) => output.toString("utf8", from, to)
+    : (from: number, to: number) => decodePath(output.subarray(from, to));
   const found: string[] = [];
-  let from = 0;
-  for (let to = output.indexOf(0); to >= 0; to = output.indexOf(0, from)) {
-    found.push(decodePath(output.subarray(from, to)));
+  for (let from = 0; from < output.length;) {
+    const end = output.indexOf(0, from);
+    const to = end < 0 ? output.length : end;
+    found.push(decode(from, to));
     from = to + 1;
   }
-  found.push(decodePath(output.subarray(from)));
   return found;
 }

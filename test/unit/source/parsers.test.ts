@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { parseCheckAttr } from "../../../src/source/attributes.ts";
 import { ByteReader } from "../../../src/source/byte-reader.ts";
@@ -18,6 +20,15 @@ describe("parseListing", () => {
   it("keeps bytes that are not UTF-8 and the paths beside them", () => {
     const output = Buffer.from(`100644 blob ${ID}\t\xff\x00100644 blob ${ID}\tgr\xc3\xbcn\x00`, "latin1");
     expect(parseListing(output).map(({ path }) => path)).toEqual(["\udcff", "grün"]);
+  });
+
+  it("keeps nothing of a listing but the entry that somebody keeps", () => {
+    const listing = Buffer.from(`100644 blob ${ID}\tmod/prod/app/etc/application/file.conf\0`.repeat(10_000));
+    const before = heap();
+    const kept = Array.from({ length: 50 }, () => parseListing(listing)[7]!);
+    const grown = heap() - before;
+    expect(kept).toHaveLength(50);
+    expect(grown, "bytes; 50 listings are 50 MB").toBeLessThan(10_000_000);
   });
 
   it("finds nothing in nothing", () => {
@@ -79,3 +90,12 @@ describe("ByteReader", () => {
     await expect(new ByteReader(chunks("abc")).bytes(4)).rejects.toThrow("ended early");
   });
 });
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** Bytes in use after what is garbage was collected. */
+function heap(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+}

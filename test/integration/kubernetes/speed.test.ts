@@ -1,11 +1,10 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { KubeClient } from "../../../src/kubernetes/client.ts";
 import type { RepoRef } from "../../../src/kubernetes/objects.ts";
 import type { AppKey } from "../../../src/model/app.ts";
 import type { AppRecord, DesiredRecord, HostRecord } from "../../../src/model/record.ts";
 import { makeRecord, revisionOf } from "../../support/factories.ts";
+import { heapInUse } from "../../support/heap.ts";
 import { describeKube, startKube, type Kube } from "../../support/kube.ts";
 import { newRepo, openStore } from "./store-rig.ts";
 import { here } from "../../support/machine.ts";
@@ -60,12 +59,12 @@ describeKube("the speed of the status store in Kubernetes", () => {
     }
 
     await using next = openStore(client, { files: repo });
-    const before = heap();
+    const before = heapInUse();
     let loaded: Awaited<ReturnType<typeof store.load>> | undefined;
     const load = await seconds(async () => {
       loaded = await next.store.load("files");
     });
-    const held = (heap() - before) / 1024 / 1024;
+    const held = (heapInUse() - before) / 1024 / 1024;
     tell(`${HOSTS} hosts loaded in ${load.toFixed(1)} s, ${held.toFixed(0)} MB of heap with the records`);
 
     expect(loaded!.hosts.size).toBe(HOSTS);
@@ -80,14 +79,6 @@ async function seconds(work: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) / 1000;
-}
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-function heap(): number {
-  collectGarbage();
-  return process.memoryUsage().heapUsed;
 }
 
 function tell(line: string): void {

@@ -1,10 +1,9 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { parseCheckAttr } from "../../../src/source/attributes.ts";
 import { ByteReader } from "../../../src/source/byte-reader.ts";
 import { parseListing } from "../../../src/source/ls-tree.ts";
 import { parseTreeObject } from "../../../src/source/tree-object.ts";
+import { heapInUse } from "../../support/heap.ts";
 
 const ID = "ab".repeat(20);
 
@@ -24,9 +23,9 @@ describe("parseListing", () => {
 
   it("keeps nothing of a listing but the entry that somebody keeps", () => {
     const listing = Buffer.from(`100644 blob ${ID}\tmod/prod/app/etc/application/file.conf\0`.repeat(10_000));
-    const before = heap();
+    const before = heapInUse();
     const kept = Array.from({ length: 50 }, () => parseListing(listing)[7]!);
-    const grown = heap() - before;
+    const grown = heapInUse() - before;
     expect(kept).toHaveLength(50);
     expect(grown, "bytes; 50 listings are 50 MB").toBeLessThan(10_000_000);
   });
@@ -90,12 +89,3 @@ describe("ByteReader", () => {
     await expect(new ByteReader(chunks("abc")).bytes(4)).rejects.toThrow("ended early");
   });
 });
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-/** Bytes in use after what is garbage was collected. */
-function heap(): number {
-  collectGarbage();
-  return process.memoryUsage().heapUsed;
-}

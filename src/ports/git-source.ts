@@ -5,7 +5,7 @@ import type { Revision } from "../model/revision.ts";
 /** Desired state: one branch of one repo. All errors thrown are `FssyncError`. */
 export interface GitSource extends AsyncDisposable {
   /**
-   * Asks the remote for the branch and fetches what is new, over one connection.
+   * Asks the remote for the branch (one ls-remote round trip) and fetches only when it moved.
    * Returns the newest commit now in the mirror. Throws FetchFailed, BranchMissing, SecretInvalid,
    * ControllerNoSpace; a damaged mirror is cloned again aside and swapped.
    */

@@ -27,7 +27,7 @@ export class GitFailure extends Error {
 /** Progress, hints and chatter, which explain nothing. */
 const NOISE =
   /^(?:(?:remote: )?(?:Enumerating|Counting|Compressing|Total|Receiving|Resolving|Unpacking|Writing|Delta)\b|From |hint:|warning:|POST |Warning: Permanently added)/;
-const NO_SPACE = /No space left on device|Disk quota exceeded|ENOSPC|EDQUOT/;
+const NO_SPACE = /No space left on device|Out of diskspace|Disk quota exceeded|ENOSPC|EDQUOT/;
 const EXHAUSTED =
   /\b(?:EAGAIN|EMFILE|ENFILE|ENOMEM)\b|Too many open files|Cannot allocate memory|fork: retry|cannot fork/;
 const DAMAGE =
@@ -63,11 +63,6 @@ function shown(text: string): string {
 /** True when the failure is about the local mirror's own objects or refs, not about the remote. */
 export function saysDamage(failure: unknown): boolean {
   return failure instanceof GitFailure && failure.end === "exit" && DAMAGE.test(ownWords(failure));
-}
-
-/** True when a fetch did not find what it was asked for on the remote. */
-export function saysNoBranch(failure: unknown): boolean {
-  return failure instanceof GitFailure && /^fatal: couldn't find remote ref /im.test(failure.stderr);
 }
 
 /** The object that `ObjectReader` asked for in vain. */

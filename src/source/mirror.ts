@@ -1,10 +1,10 @@
-import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { asFssyncError, FssyncError } from "../model/errors.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Git, RunOptions } from "./git.ts";
-import { explain, saysDamage, saysNoBranch } from "./git-failure.ts";
+import { explain, saysDamage } from "./git-failure.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { Limit } from "./limit.ts";
 import type { ObjectReaders } from "./object-readers.ts";
@@ -73,13 +73,14 @@ export class Mirror {
     return this.#opening;
   }
 
-  /** One fetch, which asks and brings in one go; a new clone when the mirror is damaged. Returns the head. */
+  /** One ls-remote; a fetch when the branch moved; a new clone when the mirror is damaged. Returns the head. */
   async poll(signal: AbortSignal): Promise<string> {
     await this.open();
     return this.#polling.run(async () => {
       const remote = await this.#remoteOptions(signal);
+      const newest = await this.#askRemote(remote);
       if (this.#damaged) await this.#cloneAnew(remote);
-      else await this.#fetch(remote);
+      else if (newest !== this.#head) await this.#fetch(remote);
       if (this.#head === null) throw this.#explain(new Error("it fetched nothing"), "Fetching");
       return this.#head;
     });
@@ -153,12 +154,6 @@ export class Mirror {
     this.pins.load(refs.keys());
   }
 
-  /** What the last fetch says that the remote has: git keeps it in this file for whoever runs it. */
-  async #toldNewest(): Promise<string | undefined> {
-    const told = await readFile(join(this.#options.git.gitDir, "FETCH_HEAD"), "latin1");
-    return /^[0-9a-f]+(?=\t)/.exec(told)?.[0];
-  }
-
   /** The commit that a fetch brought; read, so that a broken one is found here. */
   #fetched(): Promise<string> {
     return this.#options.readers.with(async (reader) => {
@@ -177,12 +172,27 @@ export class Mirror {
     return { signal, environment };
   }
 
+  async #askRemote(remote: RunOptions): Promise<string> {
+    const { git, url, branch } = this.#options;
+    const ref = `refs/heads/${branch}`;
+    const output = await git
+      .runRemote(["ls-remote", "--quiet", "--end-of-options", url.text, ref], remote)
+      .catch((error: unknown) => {
+        throw this.#explain(error, "Asking");
+      });
+    // A pattern of ls-remote matches the end of a name too: take the exact one.
+    for (const line of output.toString("utf8").split("\n")) {
+      const [id, name] = line.split("\t");
+      if (name === ref && id) return id;
+    }
+    throw new FssyncError("BranchMissing", `Asking ${this.#remote}: it has no branch ${branch}`);
+  }
+
   async #fetch(remote: RunOptions): Promise<void> {
     try {
       if (this.#unclean) await this.exclusive(() => removeLeftovers(this.#options.git.gitDir));
       this.#unclean = false;
       await this.#fetchInto({}, remote);
-      if ((await this.#toldNewest()) === this.#head) return;
       if (this.pins.isSure) this.#head = await this.#fetched();
       else await this.exclusive(() => this.#loadRefs());
       this.#fetches++;
@@ -269,15 +279,11 @@ export class Mirror {
   }
 
   #explain(error: unknown, doing: string): FssyncError {
-    const { branch } = this.#options;
-    if (saysNoBranch(error)) {
-      return new FssyncError("BranchMissing", `${doing} ${this.#remote}: it has no branch ${branch}`, { cause: error });
-    }
-    return explain(error, "FetchFailed", `${doing} ${this.#remote} for branch ${branch}`);
+    return explain(error, "FetchFailed", `${doing} ${this.#remote} for branch ${this.#options.branch}`);
   }
 }
 
-const FETCH = ["fetch", "--no-tags", "--no-auto-maintenance", "--no-recurse-submodules"];
+const FETCH = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"];
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(

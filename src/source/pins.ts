@@ -12,6 +12,8 @@ export class Pins {
   readonly #git: Git;
   readonly #log: Logger;
   #pinned = new Set<string>();
+  /** Those of them that nobody needs any more. */
+  #spare = new Set<string>();
   #isSure = true;
 
   constructor(git: Git, log: Logger) {
@@ -19,8 +21,9 @@ export class Pins {
     this.#log = log;
   }
 
+  /** Those that somebody needs. */
   get commits(): ReadonlySet<string> {
-    return this.#pinned;
+    return this.#pinned.difference(this.#spare);
   }
 
   /** False after a write that failed: it may have been done in part. */
@@ -31,12 +34,15 @@ export class Pins {
   /** Takes over the refs that the mirror holds. */
   load(refs: Iterable<string>): void {
     this.#isSure = true;
+    this.#spare.clear();
     this.#pinned = new Set([...refs].filter((ref) => ref.startsWith(PREFIX)).map((ref) => ref.slice(PREFIX.length)));
   }
 
   /** Throws GitFailure. A commit that is not in the mirror is left out: nothing of it is left to keep. */
   async pin(commits: Iterable<string>): Promise<void> {
-    const wanted = [...new Set(commits)].filter((commit) => isObjectId(commit) && !this.#pinned.has(commit));
+    const needed = new Set(commits);
+    this.#spare = this.#spare.difference(needed);
+    const wanted = [...needed].filter((commit) => isObjectId(commit) && !this.#pinned.has(commit));
     if (wanted.length === 0) return;
     try {
       await this.#update(wanted.map((commit) => `update ${PREFIX}${commit} ${commit}`));
@@ -53,10 +59,12 @@ export class Pins {
 
   /** Removes the others, once they are some. Throws GitFailure. */
   async keepOnly(commits: ReadonlySet<string>): Promise<void> {
-    const others = [...this.#pinned].filter((commit) => !commits.has(commit));
-    if (others.length < SPARE) return;
-    await this.#update(others.map((commit) => `delete ${PREFIX}${commit}`));
-    for (const commit of others) this.#pinned.delete(commit);
+    this.#spare = this.#pinned.difference(commits);
+    if (this.#spare.size < SPARE) return;
+    const gone = [...this.#spare];
+    await this.#update(gone.map((commit) => `delete ${PREFIX}${commit}`));
+    for (const commit of gone) this.#pinned.delete(commit);
+    this.#spare.clear();
   }
 
   async #update(lines: readonly string[]): Promise<void> {

@@ -50,7 +50,7 @@ export async function withoutHosts(): Promise<Row[]> {
   const [discovery, discovered] = await timed(() => source.discover(commit));
   rows.push({ what: `discovery after a commit, ${APPS} apps × 10 files`, figure: ms(discovered), limit: "300 ms" });
   const polls = await median(async () => (await timed(() => source.poll(signal)))[1]);
-  rows.push({ what: "poll without news (one fetch, local repo)", figure: ms(polls), limit: "-" });
+  rows.push({ what: "poll without news (one ls-remote, local repo)", figure: ms(polls), limit: "-" });
 
   const apps = [...discovery.apps.keys()];
   const hosts = Array.from({ length: HOSTS }, (_, number) => makeHost(number));

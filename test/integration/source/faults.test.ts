@@ -38,7 +38,7 @@ describe("the remote", () => {
     await source.poll(signal);
     const calls = (await git.calls()).trim().split("\n");
     expect(calls).toHaveLength(2);
-    for (const call of calls) expect(call).toMatch(/ fetch /);
+    for (const call of calls) expect(call).toMatch(/ ls-remote /);
   });
 
   it("fault 1: one that is down is FetchFailed, the head stays, and it recovers", async () => {

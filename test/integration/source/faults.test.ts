@@ -214,6 +214,26 @@ describe("the mirror", () => {
     expect((await source.discover(commit)).apps.size).toBe(1);
   });
 
+  it("fault 3: looks in vain for the pins that somebody needs, and for no others, when it clones again", async () => {
+    const { log, text } = memoryLog();
+    await using source = open({ log });
+    const spare = await source.poll(signal);
+    const needed = await repo.forcePush({ [`${WEB}/etc/nginx.conf`]: "needed\n" });
+    await source.poll(signal);
+    await source.pin([spare, needed]);
+    await source.collect({ trees: new Set(), commits: new Set([needed]) });
+    const commit = await repo.forcePush({ [`${WEB}/etc/nginx.conf`]: "new\n" });
+    await source.poll(signal);
+    // What nobody needed may be needed again.
+    await source.collect({ trees: new Set(), commits: new Set() });
+    await source.pin([needed]);
+    await rm(join(dir.path, "git"), { recursive: true });
+    await repo.prune();
+    await expect(source.discover(commit)).rejects.toMatchObject({ reason: "MirrorCorrupt" });
+    await source.poll(signal);
+    expect(text()).toContain(`"lostBases":["${needed}"]`);
+  });
+
   it("fault 3: a head that points nowhere after a crash is mended by the first poll", async () => {
     {
       await using source = open();

@@ -48,7 +48,7 @@ export interface GitSource extends AsyncDisposable {
   history(app: AppKey, limit: number, from?: string): Promise<readonly CommitInfo[]>;
   /** Keeps the objects of these commits through any force-push and `git gc`. */
   pin(commits: Iterable<string>): Promise<void>;
-  /** Removes the snapshots that are not listed, and the pins once they are some. */
+  /** Removes the snapshots that are not listed, and so the pins, once there are enough of those. */
   collect(keep: { trees: ReadonlySet<string>; commits: ReadonlySet<string> }): Promise<void>;
 }
 

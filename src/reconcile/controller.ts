@@ -154,6 +154,7 @@ export class Controller implements Desk, AsyncDisposable {
 
   async sync(request: SyncRequest, progress: (event: SyncProgress) => void, signal: AbortSignal): Promise<PassResult> {
     await this.#refresh(signal, request);
+    // With thousands of hosts taking the news in is a long turn, and so is asking for all of them.
     await nextTurn();
     const operations = this.#request(request);
     const asked = operations.filter(({ repo, selection }) => concerns(repo, selection));

@@ -22,6 +22,7 @@ const GOODBYE = 2_000;
  * its end before the next. Blobs come as they are stored: no filter, no end-of-line conversion.
  */
 export class ObjectReader implements AsyncDisposable {
+  readonly #git: Git;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #output: ByteReader;
   readonly #gone = Promise.withResolvers<void>();
@@ -34,7 +35,6 @@ export class ObjectReader implements AsyncDisposable {
   /** Answers that were requested and not read to their end. */
   #unread = 0;
   #isLate = false;
-  readonly #git: Git;
 
   constructor(git: Git) {
     this.#git = git;

@@ -4,8 +4,8 @@ import { GitFailure } from "./git-failure.ts";
 import { isObjectId } from "./ref-name.ts";
 
 const PREFIX = "refs/fssync/bases/";
-/** Pins that nobody needs: each costs a small file, and writing refs a git process. */
-const SPARE = 16;
+/** Pins that nobody needs are removed so many at a time, or more: each costs a small file, and writing refs a git process. */
+const REMOVED_AT_ONCE = 16;
 
 /** Refs that keep commits through any force-push and gc. What is known to be pinned costs nothing. */
 export class Pins {
@@ -46,7 +46,7 @@ export class Pins {
     if (wanted.length === 0) return;
     try {
       await this.#update(wanted.map((commit) => `update ${PREFIX}${commit} ${commit}`));
-      this.#note(wanted);
+      for (const commit of wanted) this.#pinned.add(commit);
     } catch (error) {
       if (!(error instanceof GitFailure) || error.end !== "exit") throw error;
       // One missing commit fails the whole transaction: find out which are there.
@@ -57,10 +57,10 @@ export class Pins {
     }
   }
 
-  /** Removes the others, once they are some. Throws GitFailure. */
+  /** The others are removed, once there are enough of them. Throws GitFailure. */
   async keepOnly(commits: ReadonlySet<string>): Promise<void> {
     this.#spare = this.#pinned.difference(commits);
-    if (this.#spare.size < SPARE) return;
+    if (this.#spare.size < REMOVED_AT_ONCE) return;
     const gone = [...this.#spare];
     await this.#update(gone.map((commit) => `delete ${PREFIX}${commit}`));
     for (const commit of gone) this.#pinned.delete(commit);
@@ -74,10 +74,6 @@ export class Pins {
       this.#isSure = false;
       throw error;
     }
-  }
-
-  #note(commits: readonly string[]): void {
-    for (const commit of commits) this.#pinned.add(commit);
   }
 }
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { ResourceKind } from "../../../src/config/resources.ts";
 import { until, type FleetHost } from "../../support/fleet.ts";
@@ -116,17 +118,21 @@ describeKube("a forced resync asked for by annotation", () => {
 
   test("a second token while the first is carried out is carried out too", async () => {
     const [quick, slow] = hosts;
-    await slow.forceCommand(`/bin/sh -c 'sleep 1.5; exec sh -c "$SSH_ORIGINAL_COMMAND"' sh`);
+    const requested = () => controller.logged("ResyncRequested").map(({ requestedAt }) => requestedAt);
+    const go = join(slow.dir, "go");
+    const waits = `until [ -e "${go}" ] || [ ! -d "${slow.dir}" ]; do sleep 0.05; done`;
+    await slow.forceCommand(`${waits}; exec sh -c "$SSH_ORIGINAL_COMMAND"`);
     const first = await ask("ConfigApp", world.appName());
     await until(() => textOn(quick, FILE) === text, 10_000, "the first token on the quick host");
     expect(await handled("ConfigApp", world.appName())).not.toBe(first);
     spoil(FILE, quick);
     const second = await ask("ConfigApp", world.appName());
+    await until(() => requested().includes(second), 10_000, "the second token to be seen");
+    writeFileSync(go, "");
     await echoed(second, "ConfigApp", world.appName());
     expect(allHave(hosts, FILE, text)).toBe(true);
     await slow.forceCommand(undefined);
-    const asked = controller.logged("ResyncRequested").map(({ requestedAt }) => requestedAt);
-    expect(asked.filter((token) => token === first || token === second)).toEqual([first, second]);
+    expect(requested().filter((token) => token === first || token === second)).toEqual([first, second]);
   });
 
   test("two tokens in one breath: the newer one is echoed", async () => {
